@@ -1,0 +1,2 @@
+//! (stub during bootstrap)
+fn main() {}

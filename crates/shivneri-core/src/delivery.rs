@@ -1,0 +1,140 @@
+//! A delivery: a message with a set of its recipients, and what was tried for it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use crate::{AttemptId, DeliveryId, Doubt, Email, Lane, MessageId, OnDoubt, ProviderId};
+
+/// What is carried to a provider: an email for its envelope's recipients.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The email, its envelope narrowed to this delivery's recipients.
+    pub email: Arc<Email>,
+    /// The lane's rules.
+    pub lane: Arc<Lane>,
+    /// What to do when in doubt: the message's word, the route's or the lane's.
+    pub on_doubt: OnDoubt,
+    /// When it expires.
+    pub deadline: SystemTime,
+    /// The providers it may take; absent: all.
+    pub route: Option<Arc<[ProviderId]>>,
+    /// The owner's epoch.
+    pub epoch: u64,
+    /// What was tried before, oldest first.
+    pub history: Vec<PastAttempt>,
+}
+
+impl Delivery {
+    /// A delivery outside any queue, in the `transactional` lane, from now on.
+    pub fn new(email: Email, now: SystemTime) -> Self {
+        let lane = Lane::transactional();
+        Self {
+            id: DeliveryId::from_uuid(*email.id().as_uuid()),
+            email: Arc::new(email),
+            on_doubt: lane.on_doubt,
+            deadline: now + lane.max_age,
+            lane: Arc::new(lane),
+            route: None,
+            epoch: 0,
+            history: Vec::new(),
+        }
+    }
+
+    /// The message it belongs to.
+    pub fn message(&self) -> MessageId {
+        self.email.id()
+    }
+
+    /// The number the next attempt gets.
+    pub fn next_number(&self) -> u32 {
+        self.history.last().map_or(1, |last| last.number + 1)
+    }
+
+    /// Whether some attempt was perhaps sent and nothing has settled it.
+    pub fn is_in_doubt(&self) -> bool {
+        self.history.iter().any(|past| past.doubt().is_some())
+    }
+
+    /// How many attempts of those that count have failed.
+    pub fn failures(&self) -> u32 {
+        self.history.iter().filter(|past| past.counts()).count() as u32
+    }
+
+    /// How many attempts went out although an earlier one was strongly in doubt.
+    pub fn resends_after_strong_doubt(&self) -> u32 {
+        let strong = self.history.iter().position(|past| past.doubt() == Some(Doubt::Strong));
+        strong.map_or(0, |at| {
+            self.history[at + 1..]
+                .iter()
+                .filter(|past| past.possible_duplicate && past.counts())
+                .count() as u32
+        })
+    }
+
+    /// The provider of the latest attempt in doubt.
+    pub fn doubtful_provider(&self) -> Option<&ProviderId> {
+        self.history.iter().rev().find(|past| past.doubt().is_some()).map(|past| &past.provider)
+    }
+
+    /// How long evidence is awaited for an attempt in doubt.
+    pub fn doubt_wait(&self) -> Duration {
+        self.lane.doubt_wait
+    }
+}
+
+/// An earlier attempt of a delivery, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastAttempt {
+    /// Its id.
+    pub id: AttemptId,
+    /// Its number.
+    pub number: u32,
+    /// The account it went through.
+    pub provider: ProviderId,
+    /// How it ended.
+    pub end: PastEnd,
+    /// Whether it went out while an earlier one was in doubt.
+    pub possible_duplicate: bool,
+    /// When it ended.
+    pub ended_at: SystemTime,
+}
+
+/// How an earlier attempt ended, as far as later decisions need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PastEnd {
+    /// Rejected without a documented reason.
+    Unexplained,
+    /// Some recipients were rejected; the rest is offered again.
+    Recipients,
+    /// Certainly not sent, and counted.
+    Unavailable,
+    /// Certainly not sent, and not counted: not started, unsupported, throttled, account fault.
+    Uncounted,
+    /// Perhaps sent.
+    InDoubt(Doubt),
+}
+
+impl PastAttempt {
+    /// The doubt it left behind, if nothing has settled it.
+    pub fn doubt(&self) -> Option<Doubt> {
+        match self.end {
+            PastEnd::InDoubt(doubt) => Some(doubt),
+            PastEnd::Unexplained
+            | PastEnd::Recipients
+            | PastEnd::Unavailable
+            | PastEnd::Uncounted => None,
+        }
+    }
+
+    /// Whether it counts for the retry schedule.
+    pub fn counts(&self) -> bool {
+        match self.end {
+            PastEnd::Unexplained | PastEnd::Unavailable | PastEnd::InDoubt(_) => true,
+            PastEnd::Recipients | PastEnd::Uncounted => false,
+        }
+    }
+}
