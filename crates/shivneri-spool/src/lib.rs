@@ -1,1 +1,26 @@
-//! (stub during bootstrap)
+//! The durable mail queue of Shivneri, and the courier that carries mail from it to the
+//! dispatcher.
+//!
+//! A [`Spool`] accepts messages and keeps them until each recipient has reached a final state.
+//! Whatever it has acknowledged is on disk; whatever changes together is committed together.
+#![deny(missing_docs)]
+
+pub mod error;
+pub mod incoming;
+pub mod record;
+pub mod register;
+pub mod search;
+pub mod spool;
+pub mod stats;
+pub mod status;
+
+pub use error::{OpenError, SpoolError};
+pub use incoming::{Acceptance, Idempotency, Incoming};
+pub use record::{AttemptRecord, Event, MessageRecord, RecipientRecord, Summary, Waiting};
+pub use register::{AgentIdentity, ApiKey, ProviderRecord, Register, Shelf};
+pub use search::{Cursor, Page, Search};
+pub use spool::{
+    Amended, Change, Collected, Duplicates, Evidence, OpenAttempt, Park, Sighting, Spool,
+};
+pub use stats::{Audit, Commits, LaneStats, Retention, SpoolHealth, SpoolState, Stats};
+pub use status::Status;
