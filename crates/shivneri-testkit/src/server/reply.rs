@@ -50,6 +50,9 @@ pub enum Reply {
     CloseInAnswer,
     /// Reads the whole request and closes, without a byte of answer.
     CloseAfterBody,
+    /// Reads the head and nothing more until the server is dropped: with the body unread, it
+    /// can't see the client go.
+    StallBeforeBody,
     /// Reads the whole request and stays silent until the client goes or the server is dropped.
     Stall,
     /// Reads the whole request and answers one byte at a time.
@@ -107,6 +110,7 @@ impl Reply {
             | Self::ResetInAnswer
             | Self::CloseInAnswer
             | Self::CloseAfterBody
+            | Self::StallBeforeBody
             | Self::Stall
             | Self::Huge { .. } => None,
         }
@@ -124,6 +128,7 @@ impl Reply {
             | Self::ResetInAnswer
             | Self::CloseInAnswer
             | Self::CloseAfterBody
+            | Self::StallBeforeBody
             | Self::Stall
             | Self::Huge { .. } => None,
         }
