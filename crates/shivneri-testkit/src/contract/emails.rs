@@ -27,6 +27,12 @@ pub(super) fn ordinary() -> Email {
     begin().build().expect("all fields are valid")
 }
 
+/// One with a small file.
+pub(super) fn with_file() -> Email {
+    let file = mail::attachment("harbour.bin", 64);
+    begin().attachment(file).build().expect("all fields are valid")
+}
+
 /// One that no socket's buffers hold whole; `None` where the provider carries none such.
 pub(super) fn large(capabilities: &Capabilities) -> Option<Email> {
     [8, 6, 4].into_iter().find_map(|mebibytes| {

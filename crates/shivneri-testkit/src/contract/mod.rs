@@ -45,14 +45,15 @@ pub async fn run(subject: &dyn Subject) {
     answers::an_undocumented_5xx_is_weak_doubt(subject).await;
     answers::a_success_that_makes_no_sense_is_weak_doubt(subject).await;
     answers::a_huge_answer_is_not_read_to_its_end(subject).await;
+    // Before the faults, some of which need a large request.
+    content::words_beyond_ascii_are_sent(subject).await;
+    content::a_large_attachment_is_sent_whole(subject).await;
     faults::a_service_out_of_reach_is_unavailable(subject).await;
     faults::a_body_not_handed_over_is_unavailable(subject).await;
     faults::silence_after_the_body_is_strong_doubt(subject).await;
     faults::a_send_ends_with_its_timeout(subject).await;
     secrecy::secrets_are_never_shown(subject).await;
     secrecy::errors_hold_no_addresses_and_no_bodies(subject).await;
-    content::words_beyond_ascii_are_sent(subject).await;
-    content::a_large_attachment_is_sent_whole(subject).await;
     probes::a_healthy_account_probes_green(subject).await;
     probes::a_wrong_key_shows_in_the_probe(subject).await;
     probes::a_probe_of_a_broken_service_is_not_green(subject).await;

@@ -128,7 +128,7 @@ pub async fn the_request_is_the_same_each_time(subject: &dyn Subject) {
     let claim = Claim::new("the_request_is_the_same_each_time", subject);
     let case = "the same email sent twice";
     let (server, provider) = claim.set_up([subject.accepted()]).await;
-    let email = emails::international();
+    let email = emails::with_file();
     let first = Attempt { timeout: PATIENT, ..Attempt::single(&email, provider.id().clone()) };
     let mut second = first.clone();
     if provider.capabilities().idempotent {

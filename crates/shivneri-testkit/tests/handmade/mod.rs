@@ -1,70 +1,52 @@
 //! A provider written by hand on a TCP stream, for an API made up here, and its flaws.
 
+mod flaw;
+mod subject;
 mod wire;
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
+pub(crate) use flaw::Flaw;
 use shivneri_core::{
-    Answer, Attempt, Capabilities, Cause, Doubt, Email, EmailProvider, Failure, Fault, ProviderId,
-    Receipt, Scope, SendError,
+    Answer, Attempt, AttemptId, Capabilities, Cause, Doubt, Email, EmailProvider, Failure, Fault,
+    ProviderId, Receipt, Scope, SendError,
 };
-use shivneri_testkit::{
-    Reply,
-    contract::{Case, Expect, RECIPIENTS, Subject},
-};
-use tokio::time::timeout;
-use wire::{Exchange, Response, exchange};
+use shivneri_testkit::contract::RECIPIENTS;
+pub(crate) use subject::HandmadeSubject;
+use tokio::{io::BufReader, net::TcpStream, time::timeout};
+use wire::{Exchange, Progress, Response, exchange};
 
-pub(crate) const KEY: &str = "hm-0f1e2d3c4b5a";
-
-/// What a provider may get wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    None,
-    Retries,
-    FollowsRedirects,
-    SendsOnInTheBackground,
-    DrawsABoundary,
-    MakesUpIds,
-    CondemnsAny4xx,
-    ForgetsRetryAfter,
-    RetriesA503Elsewhere,
-    TrustsAnySuccess,
-    ReadsWithoutEnd,
-    BlamesTheServiceForTheLink,
-    DoubtsWhatItNeverWrote,
-    CallsSilenceUnavailable,
-    IgnoresTheTimeout,
-    GivesUpEarly,
-    ShowsItsKey,
-    RepeatsAnswers,
-    ProbesByMail,
-    ProbesGreenAlways,
-}
+const KEY: &str = "hm-0f1e2d3c4b5a";
 
 pub(crate) struct Handmade {
     id: ProviderId,
     authority: String,
     flaw: Flaw,
+    kept: Mutex<Option<BufReader<TcpStream>>>,
 }
 
 impl fmt::Debug for Handmade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = if self.flaw == Flaw::ShowsItsKey { KEY } else { "***" };
+        let key = if self.has(Flaw::ShowsItsKey) { KEY } else { "***" };
         f.debug_struct("Handmade").field("id", &self.id).field("key", &key).finish()
     }
 }
 
 impl Handmade {
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
     fn request(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        let keep = if self.has(Flaw::ReusesClosedConnections) { "keep-alive" } else { "close" };
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {KEY}\r\n\
-             Connection: close\r\nContent-Length: {}\r\n\r\n",
+             Connection: {keep}\r\nContent-Length: {}\r\n\r\n",
             self.authority,
             body.len()
         );
@@ -76,11 +58,12 @@ impl Handmade {
         for recipient in email.envelope().recipients() {
             body.extend_from_slice(format!("{}\n", recipient.as_str()).as_bytes());
         }
-        if self.flaw == Flaw::DrawsABoundary {
-            body.extend_from_slice(shivneri_core::AttemptId::new().to_string().as_bytes());
+        if self.has(Flaw::DrawsABoundary) {
+            body.extend_from_slice(AttemptId::new().to_string().as_bytes());
         }
         body.extend_from_slice(email.text().unwrap_or_default().as_bytes());
-        for file in email.attachments() {
+        let files = if self.has(Flaw::DropsAttachments) { &[] } else { email.attachments() };
+        for file in files {
             body.extend_from_slice(file.filename().as_bytes());
             body.extend_from_slice(file.content());
         }
@@ -88,83 +71,93 @@ impl Handmade {
     }
 
     async fn once(&self, request: Vec<u8>, limit: Duration) -> Result<Response, SendError> {
-        let limit = match self.flaw {
-            Flaw::IgnoresTheTimeout => Duration::from_secs(60),
-            Flaw::GivesUpEarly => limit / 2,
-            _ => limit,
+        let limit = if self.has(Flaw::IgnoresTheTimeout) {
+            Duration::from_secs(60)
+        } else if self.has(Flaw::HurriesAnswers) {
+            Duration::from_millis(20)
+        } else if self.has(Flaw::GivesUpEarly) {
+            limit / 2
+        } else {
+            limit
         };
-        let handed_over = Arc::new(AtomicBool::new(false));
+        let progress = Progress::default();
         let call = Exchange {
             authority: self.authority.clone(),
             request,
-            handed_over: Arc::clone(&handed_over),
-            limit: if self.flaw == Flaw::ReadsWithoutEnd { usize::MAX } else { 1 << 20 },
+            progress: progress.clone(),
+            kept: self.kept.lock().expect("no panic under the lock").take(),
+            limit: if self.has(Flaw::ReadsWithoutEnd) { usize::MAX } else { 1 << 20 },
         };
-        let exchanged = if self.flaw == Flaw::SendsOnInTheBackground {
-            timeout(limit, async { tokio::spawn(exchange(call)).await.unwrap() }).await
+        let exchanged = if self.has(Flaw::GoesOnInTheBackground) {
+            let task = tokio::spawn(exchange(call));
+            timeout(limit, async { task.await.expect("the exchange does not panic") }).await
         } else {
             timeout(limit, exchange(call)).await
         };
-        let failed = match exchanged {
-            Ok(Ok(response)) => return Ok(response),
-            Ok(Err(error)) => SendError::new(self.silence(&handed_over), error.to_string()),
-            Err(_) => SendError::new(self.silence(&handed_over), "no answer in time"),
-        };
-        let by_link = *failed.failure() == Failure::Unavailable
-            && self.flaw != Flaw::BlamesTheServiceForTheLink;
-        Err(if by_link { failed.caused_by(Cause::Link) } else { failed })
+        match exchanged {
+            Ok(Ok(mut response)) => {
+                if self.has(Flaw::ReusesClosedConnections) {
+                    *self.kept.lock().expect("no panic under the lock") = response.stream.take();
+                }
+                Ok(response)
+            }
+            Ok(Err(error)) => Err(self.unanswered(&progress, &error.to_string())),
+            Err(_) => Err(self.unanswered(&progress, "no answer in time")),
+        }
     }
 
-    fn silence(&self, handed_over: &AtomicBool) -> Failure {
-        let all = handed_over.load(Ordering::SeqCst);
-        match self.flaw {
-            Flaw::CallsSilenceUnavailable => Failure::Unavailable,
-            Flaw::DoubtsWhatItNeverWrote => Failure::InDoubt(Doubt::Strong),
-            _ if all => Failure::InDoubt(Doubt::Strong),
-            _ => Failure::Unavailable,
+    fn unanswered(&self, progress: &Progress, detail: &str) -> SendError {
+        if !progress.is_connected() {
+            let error = SendError::new(Failure::Unavailable, detail);
+            let blames_it = self.has(Flaw::BlamesTheServiceForTheLink);
+            return if blames_it { error } else { error.caused_by(Cause::Link) };
+        }
+        let doubted = progress.is_handed_over() || self.has(Flaw::DoubtsWhatItNeverWrote);
+        if doubted && !self.has(Flaw::CallsSilenceUnavailable) {
+            SendError::new(Failure::InDoubt(Doubt::Strong), detail)
+        } else {
+            SendError::new(Failure::Unavailable, detail)
         }
     }
 
     fn outcome(&self, response: &Response) -> Result<Receipt, SendError> {
         let text = response.text.trim();
         let id = text.strip_prefix(r#"{"id":""#).and_then(|rest| rest.strip_suffix(r#""}"#));
-        let made_up = matches!(self.flaw, Flaw::TrustsAnySuccess).then_some("accepted");
-        let failure = match (response.status, text) {
-            (200..=299, _) => match id.or(made_up) {
-                Some(_) if self.flaw == Flaw::MakesUpIds => return Ok(Receipt::new("made-up")),
+        let code = if self.has(Flaw::IgnoresCodes) { "" } else { text };
+        let pause = self.pause(response);
+        let failure = match (response.status, code) {
+            (200..=299, _) => match id {
+                Some(_) if self.has(Flaw::MakesUpIds) => return Ok(Receipt::new("made-up")),
                 Some(id) => return Ok(Receipt::new(id)),
+                None if self.has(Flaw::TrustsAnySuccess) => return Ok(Receipt::new("accepted")),
                 None => Failure::InDoubt(Doubt::Weak),
             },
             (400, r#"{"error":"content"}"#) => Failure::Rejected(Scope::Message),
             (400, r#"{"error":"first recipient"}"#) => {
-                let bad = RECIPIENTS[0].parse().unwrap();
+                let bad = RECIPIENTS[0].parse().expect("a valid address");
                 Failure::Rejected(Scope::Recipients(vec![bad]))
             }
-            (401 | 403, _) => Failure::AccountFault(Fault::Key),
-            (402, _) => Failure::AccountFault(Fault::Quota),
-            (413, _) => Failure::Unsupported,
-            (429, _) => Failure::Throttled { retry_after: self.pause(response) },
-            (503, _) if response.retry_after.is_some() => {
-                Failure::Throttled { retry_after: self.pause(response) }
-            }
             (507, r#"{"error":"not taken"}"#) => Failure::Unavailable,
-            (503, _) if self.flaw == Flaw::RetriesA503Elsewhere => Failure::Unavailable,
-            (500..=599, _) | (100..=399, _) => Failure::InDoubt(Doubt::Weak),
-            _ if self.flaw == Flaw::CondemnsAny4xx => Failure::Rejected(Scope::Message),
-            _ => Failure::Rejected(Scope::Unexplained),
+            (401 | 403, _) if !self.has(Flaw::BlamesTheMailForTheKey) => {
+                Failure::AccountFault(Fault::Key)
+            }
+            (402, _) => Failure::AccountFault(Fault::Quota),
+            (413, _) if !self.has(Flaw::CondemnsLargeMail) => Failure::Unsupported,
+            (429, _) => Failure::Throttled { retry_after: pause },
+            (503, _) if pause.is_some() && !self.has(Flaw::ForgetsThePauseOfA503) => {
+                Failure::Throttled { retry_after: pause }
+            }
+            (503, _) if self.has(Flaw::TakesA503ForProof) => Failure::Unavailable,
+            (400..=499, _) if self.has(Flaw::CondemnsAny4xx) => Failure::Rejected(Scope::Message),
+            (400..=499, _) => Failure::Rejected(Scope::Unexplained),
+            _ => Failure::InDoubt(Doubt::Weak),
         };
-        let detail = match self.flaw {
-            Flaw::RepeatsAnswers => text.to_owned(),
-            _ => format!("answered {}", response.status),
-        };
+        let detail = if self.has(Flaw::RepeatsAnswers) { text } else { "an answer" };
         Err(SendError::new(failure, detail).with_answer(Answer::new(response.status, text)))
     }
 
     fn pause(&self, response: &Response) -> Option<Duration> {
-        let value = response.retry_after.as_deref()?;
-        if self.flaw == Flaw::ForgetsRetryAfter {
-            return None;
-        }
+        let value = response.retry_after.as_deref().filter(|_| !self.has(Flaw::ForgetsThePause))?;
         let seconds = value.parse().ok().map(Duration::from_secs);
         seconds.or_else(|| {
             let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
@@ -189,71 +182,35 @@ impl EmailProvider for Handmade {
     }
 
     async fn send(&self, email: &Email, attempt: &Attempt) -> Result<Receipt, SendError> {
+        if self.has(Flaw::RefusesOtherScripts) && !email.subject().is_ascii() {
+            return Err(SendError::new(Failure::Unsupported, "an alphabet it does not know"));
+        }
         let body = self.body(email);
         let send = |path: &str| self.once(self.request("POST", path, &body), attempt.timeout);
         let mut response = send("/send").await;
-        if self.flaw == Flaw::Retries && response.as_ref().map_or(true, |r| r.status >= 500) {
+        if self.has(Flaw::Retries) && response.as_ref().map_or(true, |r| r.status >= 500) {
             response = send("/send").await;
         }
         let response = response?;
         match response.location.as_deref().and_then(|to| to.find("/elsewhere").map(|at| &to[at..]))
         {
-            Some(path) if self.flaw == Flaw::FollowsRedirects => self.outcome(&send(path).await?),
+            Some(path) if self.has(Flaw::FollowsRedirects) => self.outcome(&send(path).await?),
             _ => self.outcome(&response),
         }
     }
 
     async fn probe(&self) -> Result<(), SendError> {
+        let by_mail = self.has(Flaw::ProbesByMail);
+        let (method, path) = if by_mail { ("POST", "/send?dry") } else { ("GET", "/account") };
         let limit = Duration::from_secs(5);
-        let (method, path) = match self.flaw {
-            Flaw::ProbesByMail => ("POST", "/send?dry"),
-            _ => ("GET", "/account"),
-        };
         let response = self.once(self.request(method, path, b""), limit).await?;
-        if response.status == 200 || self.flaw == Flaw::ProbesGreenAlways {
-            return Ok(());
+        let status = response.status;
+        if self.has(Flaw::ProbesRedAlways) {
+            return Err(SendError::new(Failure::AccountFault(Fault::Key), "the key is wrong"));
         }
-        self.outcome(&response).map(|_| ())
-    }
-}
-
-/// What the suite is told of it.
-pub(crate) struct HandmadeSubject(pub(crate) Flaw);
-
-impl Subject for HandmadeSubject {
-    fn build(&self, base_url: &str) -> Arc<dyn EmailProvider> {
-        let host = base_url.strip_prefix("http://").unwrap();
-        let authority = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-        Arc::new(Handmade { id: "handmade".parse().unwrap(), authority, flaw: self.0 })
-    }
-
-    fn accepted(&self) -> Reply {
-        Reply::json(202, r#"{"id":"m-1"}"#)
-    }
-
-    fn accepted_id(&self) -> &str {
-        "m-1"
-    }
-
-    fn table(&self) -> Vec<Case> {
-        let content = Reply::json(400, r#"{"error":"content"}"#);
-        let recipient = Reply::json(400, r#"{"error":"first recipient"}"#);
-        let not_taken = Reply::json(507, r#"{"error":"not taken"}"#);
-        let fault = Expect::AccountFault(Fault::Quota);
-        vec![
-            Case::new("bad content", content, Expect::RejectedMessage),
-            Case::new("bad recipient", recipient, Expect::RejectedRecipients(vec![RECIPIENTS[0]])),
-            Case::new("quota", Reply::text(402, "pay"), fault),
-            Case::new("out of space", not_taken, Expect::Unavailable),
-            Case::new("a pause", Reply::empty(429), Expect::Throttled(None)),
-        ]
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        vec![KEY.to_owned()]
-    }
-
-    fn probe_ok(&self) -> Reply {
-        Reply::json(200, "{}")
+        let green = status == 200
+            || self.has(Flaw::ProbesGreenAlways)
+            || status == 503 && self.has(Flaw::ProbesGreenAfterA503);
+        if green { Ok(()) } else { self.outcome(&response).map(|_| ()) }
     }
 }

@@ -1,10 +1,10 @@
-//! One request and its answer, on a connection of their own.
+//! One request and its answer.
 
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
@@ -13,11 +13,29 @@ use tokio::{
     net::TcpStream,
 };
 
+/// How far an exchange has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    const CONNECTED: u8 = 1;
+    const HANDED_OVER: u8 = 2;
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.0.load(Ordering::SeqCst) >= Self::CONNECTED
+    }
+
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.0.load(Ordering::SeqCst) >= Self::HANDED_OVER
+    }
+}
+
 pub(super) struct Exchange {
     pub(super) authority: String,
     pub(super) request: Vec<u8>,
-    /// Set once the last byte of the request is with the kernel.
-    pub(super) handed_over: Arc<AtomicBool>,
+    pub(super) progress: Progress,
+    /// A connection from before, used as it is.
+    pub(super) kept: Option<BufReader<TcpStream>>,
     /// Bytes of the answer's body that are read at most; the rest is left.
     pub(super) limit: usize,
 }
@@ -28,33 +46,37 @@ pub(super) struct Response {
     pub(super) retry_after: Option<String>,
     pub(super) location: Option<String>,
     pub(super) text: String,
+    pub(super) stream: Option<BufReader<TcpStream>>,
 }
 
 pub(super) async fn exchange(call: Exchange) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(&call.authority).await?;
+    let mut stream = match call.kept {
+        Some(stream) => stream,
+        None => BufReader::new(TcpStream::connect(&call.authority).await?),
+    };
+    call.progress.0.store(Progress::CONNECTED, Ordering::SeqCst);
     stream.write_all(&call.request).await?;
-    call.handed_over.store(true, Ordering::SeqCst);
-    let mut stream = BufReader::new(stream);
+    call.progress.0.store(Progress::HANDED_OVER, Ordering::SeqCst);
     let mut response = Response::default();
-    let mut framing = (0, false);
     let status_line = line(&mut stream).await?;
     response.status = status_line.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let (mut length, mut chunked) = (0, false);
     loop {
         let header = line(&mut stream).await?;
         let Some((name, value)) = header.split_once(": ") else { break };
         match name.to_lowercase().as_str() {
-            "content-length" => framing.0 = value.parse().unwrap(),
-            "transfer-encoding" => framing.1 = true,
+            "content-length" => length = value.parse().map_err(io::Error::other)?,
+            "transfer-encoding" => chunked = true,
             "retry-after" => response.retry_after = Some(value.to_owned()),
             "location" => response.location = Some(value.to_owned()),
             _ => {}
         }
     }
     let mut body = Vec::new();
-    let (length, chunked) = framing;
     if chunked {
         while body.len() < call.limit {
-            let size = usize::from_str_radix(&line(&mut stream).await?, 16).unwrap();
+            let size = line(&mut stream).await?;
+            let size = usize::from_str_radix(&size, 16).map_err(io::Error::other)?;
             append(&mut stream, &mut body, size).await?;
             line(&mut stream).await?;
             if size == 0 {
@@ -65,6 +87,7 @@ pub(super) async fn exchange(call: Exchange) -> io::Result<Response> {
         append(&mut stream, &mut body, length).await?;
     }
     response.text = String::from_utf8_lossy(&body).into_owned();
+    response.stream = Some(stream);
     Ok(response)
 }
 
