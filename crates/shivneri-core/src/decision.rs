@@ -182,32 +182,34 @@ pub fn expiry(delivery: &Delivery) -> Transition {
 }
 
 /// When a delivery that found no taker is due again: by the retry schedule, and no earlier than
-/// after the pause a provider asked for. Where nothing was counted and no pause asked for, it is
-/// due after the schedule's first step.
+/// after the pause a provider asked for. A pause alone, without a failure that counts, is obeyed
+/// to the letter.
+///
+/// The delivery's history holds the attempts that were just made.
 pub fn retry_at(
     delivery: &Delivery,
-    counted: u32,
     pause: Option<Duration>,
     now: SystemTime,
     draw: u64,
 ) -> SystemTime {
-    let failures = delivery.failures() + counted;
-    let delay = match (failures, pause) {
-        // A pause alone is obeyed to the letter.
-        (0, Some(pause)) => pause,
-        (0, None) => retry::delay(0, draw),
-        (n, pause) => retry::delay(n - 1, draw).max(pause.unwrap_or_default()),
+    let delay = match (delivery.failures(), pause) {
+        (0, Some(pause)) => pause.max(retry::SHORTEST),
+        (failures, pause) => {
+            retry::delay(failures.saturating_sub(1), draw).max(pause.unwrap_or_default())
+        }
     };
-    (now + delay).min(delivery.deadline)
+    (now + delay).min(delivery.deadline.max(now))
 }
 
 /// When a doubtful attempt's delivery is looked at again: after `doubt_wait`, and after weak doubt
 /// no earlier than the retry schedule says.
+///
+/// The delivery's history holds the attempt in doubt.
 pub fn doubt_until(delivery: &Delivery, doubt: Doubt, now: SystemTime, draw: u64) -> SystemTime {
     let wait = delivery.doubt_wait();
     let wait = match doubt {
         Doubt::Strong => wait,
-        Doubt::Weak => wait.max(retry::delay(delivery.failures(), draw)),
+        Doubt::Weak => wait.max(retry::delay(delivery.failures().saturating_sub(1), draw)),
     };
     (now + wait).min(delivery.deadline.max(now))
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::window::SlidingCounts;
+
 /// The shortest wait.
 pub const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest the schedule's ceiling grows to.
 pub const LONGEST: Duration = Duration::from_secs(3600);
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST_CEILING: Duration = Duration::from_secs(10);
 
 /// The wait before the try after `k` failed ones: full jitter under a doubling ceiling,
 /// `max(1 s, rand(0, min(1 h, 10 s · 2^k)))`.
@@ -24,7 +26,8 @@ const FIRST: Duration = Duration::from_secs(10);
 /// assert_eq!(delay(5, 0), Duration::from_secs(1));
 /// ```
 pub fn delay(k: u32, draw: u64) -> Duration {
-    let ceiling = FIRST.saturating_mul(1_u32.checked_shl(k).unwrap_or(u32::MAX)).min(LONGEST);
+    let ceiling =
+        FIRST_CEILING.saturating_mul(1_u32.checked_shl(k).unwrap_or(u32::MAX)).min(LONGEST);
     fraction_of(ceiling, draw).max(SHORTEST)
 }
 
@@ -38,64 +41,32 @@ pub(crate) fn fraction_of(whole: Duration, draw: u64) -> Duration {
 /// plus 10 a second. So a wave of failures elsewhere can't drown the provider that still works.
 ///
 /// An exhausted budget delays, it never drops.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RetryBudget {
-    /// First tries less 5 × second tries, by second of the window.
-    slots: [Slot; WINDOW],
+    tries: SlidingCounts<WINDOW>,
 }
 
 const WINDOW: usize = 10;
 const RESERVE_PER_SECOND: u32 = 10;
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    second: u64,
-    first: u32,
-    again: u32,
-}
-
-impl Default for RetryBudget {
-    fn default() -> Self {
-        Self { slots: [Slot::default(); WINDOW] }
-    }
-}
+const FIRST: usize = 0;
+const AGAIN: usize = 1;
 
 impl RetryBudget {
     /// Counts a first try.
-    pub fn first_try(&mut self, now: Instant, origin: Instant) {
-        self.slot(now, origin).first += 1;
+    pub fn first_try(&mut self, now: Instant) {
+        self.tries.add(FIRST, now);
     }
 
     /// Whether a second try may go at once.
-    pub fn allows(&self, now: Instant, origin: Instant) -> bool {
-        let second = second_of(now, origin);
-        let live = |slot: &&Slot| slot.second + WINDOW as u64 > second && slot.second > 0;
-        let (first, again) = self
-            .slots
-            .iter()
-            .filter(live)
-            .fold((0, 0), |(first, again), slot| (first + slot.first, again + slot.again));
+    pub fn allows(&self, now: Instant) -> bool {
+        let [first, again] = self.tries.sums(now);
         again < first / 5 + RESERVE_PER_SECOND * WINDOW as u32
     }
 
     /// Counts a second try.
-    pub fn second_try(&mut self, now: Instant, origin: Instant) {
-        self.slot(now, origin).again += 1;
+    pub fn second_try(&mut self, now: Instant) {
+        self.tries.add(AGAIN, now);
     }
-
-    fn slot(&mut self, now: Instant, origin: Instant) -> &mut Slot {
-        let second = second_of(now, origin);
-        let slot = &mut self.slots[(second % WINDOW as u64) as usize];
-        if slot.second != second {
-            *slot = Slot { second, first: 0, again: 0 };
-        }
-        slot
-    }
-}
-
-/// Counts from 1, so that 0 marks a slot never used.
-fn second_of(now: Instant, origin: Instant) -> u64 {
-    now.saturating_duration_since(origin).as_secs() + 1
 }
 
 #[cfg(test)]
@@ -114,18 +85,17 @@ mod tests {
 
     #[test]
     fn second_tries_are_a_fifth_of_first_tries_plus_ten_a_second() {
-        let origin = Instant::now();
-        let now = origin + Duration::from_secs(30);
+        let now = Instant::now();
         let mut budget = RetryBudget::default();
         for _ in 0..500 {
-            budget.first_try(now, origin);
+            budget.first_try(now);
         }
         let mut allowed = 0;
-        while budget.allows(now, origin) {
-            budget.second_try(now, origin);
+        while budget.allows(now) {
+            budget.second_try(now);
             allowed += 1;
         }
         assert_eq!(allowed, 500 / 5 + 100);
-        assert!(budget.allows(now + Duration::from_secs(10), origin), "the window has moved on");
+        assert!(budget.allows(now + Duration::from_secs(10)), "the window has moved on");
     }
 }

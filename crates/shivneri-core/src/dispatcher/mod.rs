@@ -1,0 +1,347 @@
+//! The dispatcher: offers one delivery to one provider after another until its fate is known.
+
+mod choose;
+mod drive;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+pub use verdict::{Deferral, Verdict};
+
+use self::choose::{Choice, Nobody, Run};
+use crate::{
+    Attempt, AttemptId, AttemptLog, Cause, Delivery, Doubt, Email, Failure, LogError, Outcome,
+    PastAttempt, Permit, Registry, Scope, SendError, Transition,
+    decision::{self, Step},
+    delivery::PastEnd,
+    scheduler::{LeastLatency, Scheduler},
+};
+
+/// Grace on top of an attempt's timeout before a provider that breaks its contract is given up.
+const GRACE: Duration = Duration::from_secs(5);
+/// Failures that put a message into quarantine, if at least two providers had them.
+const POISONOUS: usize = 3;
+
+/// Offers deliveries to providers: each provider at most once for each call, the next one at once
+/// where the mail was certainly not sent, and nobody else where it perhaps was.
+///
+/// ```
+/// use std::{sync::Arc, time::SystemTime};
+/// use shivneri_core::{Delivery, Dispatcher, Email, Registry, Verdict, Deferral};
+/// use shivneri_core::health::HealthPolicy;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+/// let registry = Registry::new(HealthPolicy::default());
+/// let dispatcher = Dispatcher::new(registry);
+/// let email = Email::builder("a@example.com".parse()?).to("b@example.org".parse()?).text("hi").build()?;
+/// let verdict = dispatcher.dispatch(&Delivery::new(email, SystemTime::now()), &()).await?;
+/// // Nobody was added to the registry yet: the mail waits.
+/// assert!(matches!(verdict, Verdict::Deferred(Deferral::Held { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Dispatcher {
+    registry: Arc<Registry>,
+    factory: Box<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>,
+    /// One scheduler for each tier in use, each with positions of its own.
+    schedulers: Mutex<BTreeMap<u8, Box<dyn Scheduler>>>,
+    /// Held while a message in quarantine is offered: one at a time.
+    quarantine: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    /// A dispatcher over these providers, with the default scheduler.
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self::with_scheduler(registry, || Box::new(LeastLatency))
+    }
+
+    /// The same with a scheduler of one's own; one is made for each tier.
+    pub fn with_scheduler(
+        registry: Arc<Registry>,
+        factory: impl Fn() -> Box<dyn Scheduler> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            registry,
+            factory: Box::new(factory),
+            schedulers: Mutex::default(),
+            quarantine: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The providers.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Offers a delivery until its fate is known for now, and commits each step to `log`.
+    ///
+    /// Cancel-safe for permits, not for mail: dropping this future while a provider is being
+    /// called leaves that attempt open in the log, and the message in doubt.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] where the log could not commit. Before an attempt that means nothing was
+    /// sent; after one it stays open.
+    pub async fn dispatch(
+        &self,
+        delivery: &Delivery,
+        log: &dyn AttemptLog,
+    ) -> Result<Verdict, LogError> {
+        if let Some(end) = decision::after_doubt(delivery) {
+            log.settle(delivery.id, &end).await?;
+            return Ok(Verdict::InDoubt { until: None });
+        }
+        let poisonous = self.is_poisonous(delivery);
+        let _alone = if poisonous { Some(self.quarantine.lock().await) } else { None };
+        let mut run = Run {
+            delivery: delivery.clone(),
+            tried: Vec::new(),
+            unsupported: Vec::new(),
+            again: false,
+        };
+        let mut choice = match self.choose(&run) {
+            Ok(choice) => choice,
+            Err(nobody) => return self.nobody_to_ask(&run, nobody, log).await,
+        };
+        let mut asked_pause: Option<Duration> = None;
+        loop {
+            if poisonous {
+                choice.permit.quarantine();
+            }
+            let attempt = attempt(&run.delivery, &choice);
+            log.begin(&attempt).await?;
+            let outcome = offer(&choice.permit, &run.delivery.email, &attempt).await;
+            choice.permit.finish(&outcome);
+            let now = SystemTime::now();
+            let step = self.step(&run.delivery, &outcome, &attempt, now);
+            tracing::debug!(
+                message = %attempt.message,
+                provider = %attempt.provider,
+                number = attempt.number,
+                outcome = outcome.word(),
+                "attempt ended"
+            );
+            remember(&mut run, &attempt, &outcome, now);
+            let transition = match step {
+                Step::Done(transition) => self.timed(&run.delivery, transition, &outcome, now),
+                Step::Failover { pause } => {
+                    asked_pause = asked_pause.into_iter().chain(pause).min();
+                    match self.choose(&run) {
+                        Ok(next) => {
+                            log.end(&attempt, &outcome, &Transition::Continue).await?;
+                            choice = next;
+                            continue;
+                        }
+                        Err(nobody) => {
+                            self.later(&run.delivery, &outcome, &nobody, asked_pause, now)
+                        }
+                    }
+                }
+            };
+            log.end(&attempt, &outcome, &transition).await?;
+            return Ok(verdict(attempt, outcome, transition));
+        }
+    }
+
+    async fn nobody_to_ask(
+        &self,
+        run: &Run,
+        nobody: Nobody,
+        log: &dyn AttemptLog,
+    ) -> Result<Verdict, LogError> {
+        let reason = nobody.reason;
+        if !nobody.forever {
+            return Ok(Verdict::Deferred(Deferral::Held { reason }));
+        }
+        if run.delivery.is_in_doubt() {
+            log.settle(run.delivery.id, &Transition::InDoubt { reason }).await?;
+            return Ok(Verdict::InDoubt { until: None });
+        }
+        log.settle(run.delivery.id, &Transition::Rejected { reason: reason.clone() }).await?;
+        Ok(Verdict::Rejected { reason })
+    }
+
+    fn step(
+        &self,
+        delivery: &Delivery,
+        outcome: &Outcome,
+        attempt: &Attempt,
+        now: SystemTime,
+    ) -> Step {
+        let others = self.registry.entries();
+        let alternatives = others
+            .iter()
+            .any(|entry| entry.id != attempt.provider && entry.can_never(delivery).is_none());
+        let suspended = self
+            .registry
+            .entry(&attempt.provider)
+            .is_some_and(|entry| entry.live().rejections.is_suspicious(Instant::now()));
+        if suspended {
+            tracing::warn!(provider = %attempt.provider, "provider rejects far more than it used to; its word is not final");
+        }
+        decision::step(delivery, outcome, &attempt.provider, now, alternatives, suspended)
+    }
+
+    /// Gives a doubt its time by strength and schedule.
+    fn timed(
+        &self,
+        delivery: &Delivery,
+        transition: Transition,
+        outcome: &Outcome,
+        now: SystemTime,
+    ) -> Transition {
+        let doubt = match outcome.past_end() {
+            Some(PastEnd::InDoubt(doubt)) => doubt,
+            Some(
+                PastEnd::Unexplained
+                | PastEnd::Recipients
+                | PastEnd::Unavailable
+                | PastEnd::Uncounted,
+            )
+            | None => return transition,
+        };
+        Transition::Doubt {
+            until: decision::doubt_until(delivery, doubt, now, self.registry.draw()),
+        }
+    }
+
+    /// Nobody else can be asked: it waits, or it ends where nobody ever could.
+    fn later(
+        &self,
+        delivery: &Delivery,
+        outcome: &Outcome,
+        nobody: &Nobody,
+        pause: Option<Duration>,
+        now: SystemTime,
+    ) -> Transition {
+        let said = outcome.error().map_or("", |error| error.detail());
+        if nobody.forever {
+            let reason = nobody.reason.clone();
+            return if delivery.is_in_doubt() {
+                Transition::InDoubt { reason }
+            } else {
+                Transition::Rejected { reason }
+            };
+        }
+        let at = decision::retry_at(delivery, pause, now, self.registry.draw());
+        Transition::Retry { at, reason: format!("{}: {said}", outcome.word()) }
+    }
+
+    /// Whether a message that failed three times at two providers, while others went through
+    /// there, is itself the likely cause.
+    fn is_poisonous(&self, delivery: &Delivery) -> bool {
+        let failed: Vec<&PastAttempt> =
+            delivery.history.iter().filter(|past| past.counts()).collect();
+        let (Some(first), true) = (failed.first(), failed.len() >= POISONOUS) else { return false };
+        let elsewhere = failed.iter().any(|past| past.provider != first.provider);
+        let ago = first.ended_at.elapsed().unwrap_or_default();
+        let others_succeed = failed.iter().all(|past| {
+            let entry = self.registry.entry(&past.provider);
+            entry.is_some_and(|e| e.live().last_success.is_some_and(|at| at.elapsed() < ago))
+        });
+        elsewhere && others_succeed
+    }
+}
+
+fn attempt(delivery: &Delivery, choice: &Choice) -> Attempt {
+    Attempt {
+        id: AttemptId::new(),
+        delivery: delivery.id,
+        message: delivery.message(),
+        number: delivery.next_number(),
+        provider: choice.permit.provider_id().clone(),
+        session: choice.permit.session().cloned(),
+        epoch: delivery.epoch,
+        reason: choice.reason.clone(),
+        on_doubt: delivery.on_doubt,
+        possible_duplicate: delivery.is_in_doubt(),
+        started_at: SystemTime::now(),
+        timeout: choice.permit.timeout(),
+    }
+}
+
+/// Calls the provider, once.
+async fn offer(permit: &Permit, email: &Email, attempt: &Attempt) -> Outcome {
+    let call = permit.provider().send(email, attempt);
+    match tokio::time::timeout(attempt.timeout + GRACE, call).await {
+        Ok(result) => result.into(),
+        Err(_) => Outcome::Failed(SendError::new(
+            Failure::InDoubt(Doubt::Strong),
+            format!("no answer within {} s", attempt.timeout.as_secs()),
+        )),
+    }
+}
+
+/// Takes an attempt's end into the run: what was tried, and who is no recipient any more.
+fn remember(run: &mut Run, attempt: &Attempt, outcome: &Outcome, now: SystemTime) {
+    let Outcome::Failed(error) = outcome else { return };
+    run.again = error.cause() != Cause::Agent;
+    let mut may_be_asked_again = false;
+    match error.failure() {
+        Failure::Rejected(Scope::Recipients(refused)) => {
+            let before = run.delivery.email.envelope().recipients().len();
+            if let Ok(rest) = run.delivery.email.without(refused) {
+                may_be_asked_again = rest.envelope().recipients().len() < before;
+                run.delivery.email = Arc::new(rest);
+                run.again = false;
+            }
+        }
+        Failure::Unsupported => run.unsupported.push(attempt.provider.clone()),
+        Failure::Rejected(Scope::Message | Scope::Unexplained)
+        | Failure::AccountFault(_)
+        | Failure::Throttled { .. }
+        | Failure::Unavailable
+        | Failure::InDoubt(_) => {}
+    }
+    if !may_be_asked_again {
+        run.tried.push(attempt.provider.clone());
+    }
+    if let Some(end) = outcome.past_end() {
+        run.delivery.history.push(PastAttempt {
+            id: attempt.id,
+            number: attempt.number,
+            provider: attempt.provider.clone(),
+            end,
+            possible_duplicate: attempt.possible_duplicate,
+            ended_at: now,
+        });
+    }
+}
+
+fn verdict(attempt: Attempt, outcome: Outcome, transition: Transition) -> Verdict {
+    match (transition, outcome) {
+        (_, Outcome::Accepted(receipt)) => {
+            Verdict::Accepted { attempt: attempt.id, provider: attempt.provider, receipt }
+        }
+        (Transition::Rejected { reason }, Outcome::Failed(_)) => Verdict::Rejected { reason },
+        (Transition::Doubt { until }, Outcome::Failed(_)) => {
+            Verdict::InDoubt { until: Some(until) }
+        }
+        (Transition::Retry { at, reason }, Outcome::Failed(_)) => {
+            Verdict::Deferred(Deferral::Retry { at, reason })
+        }
+        (
+            Transition::InDoubt { .. }
+            | Transition::Expired
+            | Transition::Accepted
+            | Transition::Continue,
+            Outcome::Failed(_),
+        ) => Verdict::InDoubt { until: None },
+    }
+}

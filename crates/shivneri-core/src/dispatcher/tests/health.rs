@@ -1,0 +1,179 @@
+use tokio::time::pause;
+
+use super::*;
+use crate::{AgentId, AgentSession, health::Status};
+
+fn status(dispatcher: &Dispatcher, name: &str) -> Status {
+    let views = dispatcher.registry().views();
+    views.iter().find(|view| view.id.as_str() == name).unwrap().status
+}
+
+#[tokio::test]
+async fn mail_that_is_rejected_or_unsupported_takes_no_provider_down() {
+    for failure in [Failure::Rejected(Scope::Message), Failure::Unsupported] {
+        let dispatcher = dispatcher(vec![failing("a", 1000, failure)]);
+        for _ in 0..1000 {
+            dispatcher.dispatch(&delivery(), &()).await.unwrap();
+        }
+        assert_eq!(status(&dispatcher, "a"), Status::Active);
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_unexplained_rejections_is_not_believed() {
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let turning = provider("a", 230, move |_, _| {
+        if calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 200 {
+            return Ok(Receipt::new("taken"));
+        }
+        Err(SendError::new(Failure::Rejected(Scope::Unexplained), "HTTP 418"))
+    });
+    pause();
+    let dispatcher = dispatcher(vec![turning]);
+    for _ in 0..200 {
+        dispatcher.dispatch(&delivery(), &()).await.unwrap();
+    }
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let mut last = None;
+    for _ in 0..30 {
+        let mut again = delivery();
+        again.history.push(PastAttempt {
+            id: AttemptId::new(),
+            number: 1,
+            provider: "a".parse().unwrap(),
+            end: PastEnd::Unexplained,
+            possible_duplicate: false,
+            ended_at: SystemTime::now(),
+        });
+        last = Some(dispatcher.dispatch(&again, &()).await.unwrap());
+    }
+    assert!(matches!(last, Some(Verdict::Deferred(Deferral::Retry { .. }))), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_dead_provider_gets_nothing_until_it_is_tried_again_and_returns() {
+    pause();
+    let healthy = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let answer = Arc::clone(&healthy);
+    let mut reviving = MockProvider::new();
+    reviving.expect_id().return_const("a".parse::<ProviderId>().unwrap());
+    reviving.expect_kind().return_const("mock".to_owned());
+    reviving.expect_capabilities().returning(|| Arc::new(Capabilities::default()));
+    reviving.expect_probe().returning(|| Ok(()));
+    reviving.expect_send().returning(move |_, _| {
+        if answer.load(std::sync::atomic::Ordering::Relaxed) {
+            Ok(Receipt::new("taken"))
+        } else {
+            Err(SendError::new(Failure::Unavailable, "connection refused"))
+        }
+    });
+    let dispatcher = Arc::new(dispatcher(vec![reviving]));
+    for _ in 0..5 {
+        dispatcher.dispatch(&delivery(), &()).await.unwrap();
+    }
+    assert_eq!(status(&dispatcher, "a"), Status::Open);
+    let held = dispatcher.dispatch(&delivery(), &()).await.unwrap();
+    assert!(matches!(held, Verdict::Deferred(Deferral::Held { .. })));
+
+    healthy.store(true, std::sync::atomic::Ordering::Relaxed);
+    let driver = tokio::spawn({
+        let dispatcher = Arc::clone(&dispatcher);
+        async move { dispatcher.drive().await }
+    });
+    let mut seen = dispatcher.registry().version();
+    while !dispatcher.registry().can_dispatch() {
+        seen = dispatcher.registry().changed(seen).await;
+    }
+    for _ in 0..2 {
+        let verdict = dispatcher.dispatch(&delivery(), &()).await.unwrap();
+        assert!(matches!(verdict, Verdict::Accepted { .. }));
+    }
+    assert_eq!(status(&dispatcher, "a"), Status::Recovering);
+    driver.abort();
+}
+
+#[tokio::test]
+async fn a_window_is_never_exceeded() {
+    let registry = Registry::with_seed(HealthPolicy::default(), 1);
+    let settings = ProviderSettings { window: 3, ..ProviderSettings::default() };
+    registry.add(Arc::new(accepting("a", 0)), settings).unwrap();
+    let dispatcher = Dispatcher::new(registry);
+    let run = || Run { delivery: delivery(), tried: vec![], unsupported: vec![], again: false };
+    let permits: Vec<_> = (0..3).map(|_| dispatcher.choose(&run()).unwrap()).collect();
+    let full = dispatcher.choose(&run()).unwrap_err();
+    assert!(full.reason.contains("its window is full"), "{}", full.reason);
+    drop(permits);
+    assert!(dispatcher.choose(&run()).is_ok());
+}
+
+#[tokio::test]
+async fn second_tries_stay_within_the_receivers_budget() {
+    let registry = Registry::with_seed(HealthPolicy::default(), 1);
+    let settings = ProviderSettings { window: 1000, ..ProviderSettings::default() };
+    registry.add(Arc::new(accepting("a", 0)), settings).unwrap();
+    let dispatcher = Dispatcher::new(registry);
+    let run = |again| Run { delivery: delivery(), tried: vec![], unsupported: vec![], again };
+    let mut allowed = 0;
+    while dispatcher.choose(&run(true)).is_ok() {
+        allowed += 1;
+    }
+    assert_eq!(allowed, 100, "10 a second over 10 s, and no first tries yet");
+    assert!(dispatcher.choose(&run(false)).is_ok(), "first tries are not limited");
+}
+
+#[tokio::test]
+async fn the_live_agent_with_the_most_free_places_is_taken() {
+    let registry = Registry::with_seed(HealthPolicy::default(), 1);
+    registry.add_remote(Arc::new(accepting("a", 0)), ProviderSettings::default()).unwrap();
+    let id: ProviderId = "a".parse().unwrap();
+    let open = |agent: &str, window| {
+        let agent: AgentId = agent.parse().unwrap();
+        let session = AgentSession { agent, generation: 1, journal: uuid::Uuid::new_v4() };
+        registry.session_opened(&id, session, window).unwrap();
+    };
+    open("small", 2);
+    open("large", 4);
+    let dispatcher = Dispatcher::new(Arc::clone(&registry));
+    let run = || Run { delivery: delivery(), tried: vec![], unsupported: vec![], again: false };
+    let mut taken = Vec::new();
+    let mut held = Vec::new();
+    while let Ok(choice) = dispatcher.choose(&run()) {
+        taken.push(choice.permit.session().unwrap().agent.to_string());
+        held.push(choice);
+    }
+    assert_eq!(taken.len(), 6);
+    assert_eq!(taken[..2], ["large", "large"]);
+    drop(held);
+    registry.session_closed(&id, &"large".parse().unwrap(), 1).unwrap();
+    let choice = dispatcher.choose(&run()).unwrap();
+    assert_eq!(choice.permit.session().unwrap().agent.as_str(), "small");
+}
+
+#[tokio::test]
+async fn a_poisonous_messages_failures_become_neutral() {
+    let dispatcher = dispatcher(vec![
+        failing("a", 40, Failure::Unavailable),
+        failing("b", 40, Failure::Unavailable),
+    ]);
+    for name in ["a", "b"] {
+        let entry = dispatcher.registry().entry(&name.parse().unwrap()).unwrap();
+        entry.live().last_success = Some(Instant::now());
+    }
+    let past = |number: u32, provider: &str| PastAttempt {
+        id: AttemptId::new(),
+        number,
+        provider: provider.parse().unwrap(),
+        end: PastEnd::Unavailable,
+        possible_duplicate: false,
+        ended_at: SystemTime::now() - Duration::from_secs(60),
+    };
+    for _ in 0..40 {
+        let mut poisonous = delivery();
+        poisonous.history = vec![past(1, "a"), past(2, "b"), past(3, "a")];
+        dispatcher.dispatch(&poisonous, &()).await.unwrap();
+    }
+    assert_eq!(
+        (status(&dispatcher, "a"), status(&dispatcher, "b")),
+        (Status::Active, Status::Active)
+    );
+}
