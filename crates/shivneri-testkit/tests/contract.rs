@@ -69,6 +69,8 @@ caught! {
         BlamesTheMailForTheKey by a_401_or_403_is_a_fault_of_the_account;
     a_provider_that_condemns_large_mail_is_caught:
         CondemnsLargeMail by a_413_is_unsupported;
+    a_provider_that_is_deaf_while_it_writes_is_caught:
+        DeafWhileItWrites by an_answer_before_the_body_is_heard;
     a_provider_that_forgets_the_pause_is_caught:
         ForgetsThePause by a_throttle_is_told_with_its_pause;
     a_provider_that_forgets_the_pause_of_a_503_is_caught:

@@ -135,6 +135,19 @@ async fn a_reset_in_the_body_leaves_bytes_with_the_client() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_body_arrives_while_the_body_is_still_to_come() {
+    let server = FaultServer::start().await;
+    server.reply_with(Reply::AnswerBeforeBody(Answer::new(413, "large")));
+    let mut stream = connect(&server).await;
+    stream.write_all(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n").await.unwrap();
+    assert!(rest(&mut stream).await.unwrap().ends_with("\r\n\r\nlarge"));
+    stream.write_all(b"hello").await.unwrap();
+    drop(stream);
+    server.all_closed().await;
+    assert_eq!(server.requests()[0].text(), "");
+}
+
+#[tokio::test]
 async fn half_an_answer_announces_more_than_it_gives() {
     let server = FaultServer::start().await;
     server.reply_with(Reply::CloseInAnswer);

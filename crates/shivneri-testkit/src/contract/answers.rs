@@ -88,6 +88,25 @@ pub async fn a_413_is_unsupported(subject: &dyn Subject) {
     undocumented_are(&claim, &[413], &Expect::Unsupported).await;
 }
 
+/// A service that refuses before it has read the body is heard.
+///
+/// Void where the provider carries no attachment of 4 MiB.
+pub async fn an_answer_before_the_body_is_heard(subject: &dyn Subject) {
+    let claim = Claim::new("an_answer_before_the_body_is_heard", subject);
+    let documented = subject.documented_statuses();
+    for (status, expected) in [(413, Expect::Unsupported), (418, Expect::RejectedUnexplained)] {
+        if documented.contains(&status) {
+            continue;
+        }
+        let case = format!("status {status} in place of the body");
+        let reply = Reply::AnswerBeforeBody(Answer::new(status, HTML));
+        let (_server, provider) = claim.set_up([reply]).await;
+        let Some(email) = emails::large(&provider.capabilities()) else { return };
+        let sent = claim.call(&case, &*provider, &email, PATIENT).await;
+        claim.compare(&case, &sent, &expected);
+    }
+}
+
 /// A throttle is told with the pause that was asked for, in each form it may come.
 pub async fn a_throttle_is_told_with_its_pause(subject: &dyn Subject) {
     let claim = Claim::new("a_throttle_is_told_with_its_pause", subject);

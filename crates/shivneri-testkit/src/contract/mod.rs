@@ -45,9 +45,10 @@ pub async fn run(subject: &dyn Subject) {
     answers::an_undocumented_5xx_is_weak_doubt(subject).await;
     answers::a_success_that_makes_no_sense_is_weak_doubt(subject).await;
     answers::a_huge_answer_is_not_read_to_its_end(subject).await;
-    // Before the faults, some of which need a large request.
+    // Before the claims that need a large request.
     content::words_beyond_ascii_are_sent(subject).await;
     content::a_large_attachment_is_sent_whole(subject).await;
+    answers::an_answer_before_the_body_is_heard(subject).await;
     faults::a_service_out_of_reach_is_unavailable(subject).await;
     faults::a_body_not_handed_over_is_unavailable(subject).await;
     faults::silence_after_the_body_is_strong_doubt(subject).await;

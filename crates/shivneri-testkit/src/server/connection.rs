@@ -74,7 +74,10 @@ enum Extent {
 
 fn extent(reply: &Reply) -> Extent {
     match reply {
-        Reply::ResetOnConnect | Reply::ResetBeforeBody | Reply::StallBeforeBody => Extent::Head,
+        Reply::ResetOnConnect
+        | Reply::ResetBeforeBody
+        | Reply::AnswerBeforeBody(_)
+        | Reply::StallBeforeBody => Extent::Head,
         Reply::ResetInBody => Extent::SomeBody,
         Reply::Answer(_)
         | Reply::ResetAfterBody
@@ -154,6 +157,11 @@ impl Connection<'_> {
                 let closes = answer.header("connection").is_some_and(|value| value == "close");
                 Ok(if closes { After::Close } else { after })
             }
+            Reply::AnswerBeforeBody(answer) => {
+                self.write(&write_answer(&answer, &method)).await?;
+                self.stream.shutdown().await?;
+                self.drain().await
+            }
             Reply::CloseIdle(answer) => {
                 self.write(&write_answer(&answer, &method)).await?;
                 Ok(After::Close)
@@ -172,12 +180,7 @@ impl Connection<'_> {
             }
             Reply::CloseAfterBody => Ok(After::Close),
             Reply::StallBeforeBody => std::future::pending().await,
-            Reply::Stall => {
-                while self.stream.read_buf(&mut self.buffer).await? > 0 {
-                    self.buffer.clear();
-                }
-                Ok(After::Close)
-            }
+            Reply::Stall => self.drain().await,
             Reply::Trickle { answer, every } => {
                 for byte in write_answer(&answer, &method) {
                     sleep(every).await;
@@ -190,6 +193,14 @@ impl Connection<'_> {
                 Ok(after)
             }
         }
+    }
+
+    /// Throws away what comes until the client goes: closing on unread bytes would be a reset.
+    async fn drain(&mut self) -> io::Result<After> {
+        while self.stream.read_buf(&mut self.buffer).await? > 0 {
+            self.buffer.clear();
+        }
+        Ok(After::Close)
     }
 
     fn reset(&mut self) -> io::Result<After> {

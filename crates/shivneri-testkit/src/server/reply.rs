@@ -37,6 +37,9 @@ pub enum Reply {
     /// Resets a connection as soon as it is accepted. On a connection that is already there it
     /// resets as soon as the head of the next request is read.
     ResetOnConnect,
+    /// Answers as soon as the head is read, and takes the body for nothing, as servers do with
+    /// one that is too large.
+    AnswerBeforeBody(Answer),
     /// Resets after the request's head, before a byte of its body is read.
     ResetBeforeBody,
     /// Resets after some of the body. A body of several MiB does not fit into the sockets'
@@ -100,9 +103,10 @@ impl Reply {
     /// The answer inside, where the reply has one.
     pub fn answer(&self) -> Option<&Answer> {
         match self {
-            Self::Answer(answer) | Self::CloseIdle(answer) | Self::Trickle { answer, .. } => {
-                Some(answer)
-            }
+            Self::Answer(answer)
+            | Self::AnswerBeforeBody(answer)
+            | Self::CloseIdle(answer)
+            | Self::Trickle { answer, .. } => Some(answer),
             Self::ResetOnConnect
             | Self::ResetBeforeBody
             | Self::ResetInBody
@@ -118,9 +122,10 @@ impl Reply {
 
     fn answer_mut(&mut self) -> Option<&mut Answer> {
         match self {
-            Self::Answer(answer) | Self::CloseIdle(answer) | Self::Trickle { answer, .. } => {
-                Some(answer)
-            }
+            Self::Answer(answer)
+            | Self::AnswerBeforeBody(answer)
+            | Self::CloseIdle(answer)
+            | Self::Trickle { answer, .. } => Some(answer),
             Self::ResetOnConnect
             | Self::ResetBeforeBody
             | Self::ResetInBody

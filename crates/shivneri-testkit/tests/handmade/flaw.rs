@@ -14,6 +14,7 @@ pub(crate) enum Flaw {
     CondemnsAny4xx,
     BlamesTheMailForTheKey,
     CondemnsLargeMail,
+    DeafWhileItWrites,
     ForgetsThePause,
     ForgetsThePauseOfA503,
     TakesA503ForProof,

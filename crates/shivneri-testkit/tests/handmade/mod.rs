@@ -80,6 +80,7 @@ impl Handmade {
         } else {
             limit
         };
+        let is_large = request.len() > 1 << 20;
         let progress = Progress::default();
         let call = Exchange {
             authority: self.authority.clone(),
@@ -95,6 +96,11 @@ impl Handmade {
             timeout(limit, exchange(call)).await
         };
         match exchanged {
+            Ok(Ok(response))
+                if self.has(Flaw::DeafWhileItWrites) && is_large && response.status >= 400 =>
+            {
+                Err(SendError::new(Failure::Unavailable, "the body was cut off"))
+            }
             Ok(Ok(mut response)) => {
                 if self.has(Flaw::ReusesClosedConnections) {
                     *self.kept.lock().expect("no panic under the lock") = response.stream.take();
