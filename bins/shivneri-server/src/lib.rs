@@ -1,1 +1,4 @@
-//! (stub during bootstrap)
+//! The main server of Shivneri.
+#![deny(missing_docs)]
+
+pub mod config;
