@@ -92,19 +92,26 @@ pub(crate) trait Kind: EmailProvider + Sized {
     }
 }
 
-fn construct<K: Kind>(id: ProviderId, settings: Settings) -> Result<Built, BuildError> {
-    let config = serde_path_to_error::deserialize(Value::Object(settings)).map_err(|error| {
-        let (key, kind) = (error.path().to_string(), K::NAME);
+/// Reads the settings of a kind, for kinds that live in other crates as well as for these.
+///
+/// # Errors
+///
+/// [`BuildError`] that names the kind and the setting which is missing, unknown or not right.
+pub fn read_settings<C: DeserializeOwned>(kind: &str, settings: Settings) -> Result<C, BuildError> {
+    serde_path_to_error::deserialize(Value::Object(settings)).map_err(|error| {
+        let key = error.path().to_string();
         let reason = error.into_inner().to_string();
-        // Without a path the message itself names the missing or unknown setting; an unknown one
-        // has a path and a message with its name.
+        // A message about a missing or unknown setting names it; all others have a path to it.
         if key == "." || reason.starts_with("unknown field") {
             BuildError::Settings { kind: kind.into(), reason }
         } else {
             BuildError::setting(kind, &key, reason)
         }
-    })?;
-    let provider = K::build(id, config)?;
+    })
+}
+
+fn construct<K: Kind>(id: ProviderId, settings: Settings) -> Result<Built, BuildError> {
+    let provider = K::build(id, read_settings(K::NAME, settings)?)?;
     let (mailbox, timeout) = (provider.mailbox(), provider.timeout());
     Ok(Built { provider: Arc::new(provider), mailbox, timeout })
 }

@@ -21,6 +21,7 @@ mod address;
 mod catalog;
 mod http;
 pub mod mailgun;
+mod references;
 mod rfc2047;
 #[cfg(test)]
 mod sample;
@@ -29,5 +30,6 @@ pub mod sendgrid;
 pub mod ses;
 mod settings;
 
-pub use catalog::{BuildError, Built, Constructor, Settings, build, catalog, kinds};
+pub use catalog::{BuildError, Built, Constructor, Settings, build, catalog, kinds, read_settings};
+pub use references::{Lookup, ReferenceError, resolve};
 pub use settings::{DurationError, Region, Secret, parse_duration};

@@ -16,6 +16,9 @@ use super::{Redact, classify};
 /// The shortest and the longest pause that is honoured.
 const PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(24 * 3600)];
 
+/// How much of an answer is looked at for the few hundred characters that are kept of it.
+const SHOWN: usize = 8 << 10;
+
 /// A complete answer, its body cut at 64 KiB.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
@@ -45,7 +48,8 @@ impl Reply {
 
     /// What is kept of the answer, without secrets and addresses.
     pub(crate) fn answer(&self) -> Answer {
-        Answer::new(self.status.as_u16(), &self.redact.apply(&self.text()))
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(SHOWN)]);
+        Answer::new(self.status.as_u16(), &self.redact.apply(&text))
     }
 
     /// An error of this kind that keeps the answer.

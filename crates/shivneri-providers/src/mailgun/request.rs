@@ -1,6 +1,6 @@
 //! The request of `POST /v3/{domain}/messages`, its fields in a fixed order.
 
-use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
+use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter, tz::TimeZone};
 use serde_json::{Map, Value};
 use shivneri_core::{Email, Mailbox, SendError};
 
@@ -146,8 +146,8 @@ fn headers(draft: &mut Draft, email: &Email) -> Result<(), SendError> {
 
 /// The frozen date as RFC 5322 writes it; none for a year that it can't write.
 fn date(email: &Email) -> Option<String> {
-    let timestamp = Timestamp::try_from(email.date()).ok()?;
-    DateTimePrinter::new().timestamp_to_string(&timestamp).ok()
+    let date = Timestamp::try_from(email.date()).ok()?.to_zoned_datetime(TimeZone::UTC);
+    DateTimePrinter::new().zoned_datetime_to_string(&date).ok()
 }
 
 fn files(form: &mut Form, email: &Email) {

@@ -95,6 +95,13 @@ impl Sandbox {
     }
 }
 
+/// A sleep lasts until the timer's next tick, even one of no length.
+async fn pause(length: Duration) {
+    if !length.is_zero() {
+        tokio::time::sleep(length).await;
+    }
+}
+
 fn receipt_id(attempt: &Attempt) -> String {
     format!("sandbox-{}", attempt.id)
 }
@@ -136,7 +143,7 @@ impl EmailProvider for Sandbox {
         let limit = self.config.timeout.map_or(attempt.timeout, |own| own.min(attempt.timeout));
         let (latency, fault) = self.mailbox.behaviour();
         let fault = if fault == Fault::Stall || latency >= limit { Fault::Stall } else { fault };
-        tokio::time::sleep(if fault == Fault::Stall { limit } else { latency }).await;
+        pause(if fault == Fault::Stall { limit } else { latency }).await;
         let (taken, outcome) = Self::outcome(fault, attempt);
         self.mailbox.record(taken.then(|| (email, attempt, receipt_id(attempt))), &outcome);
         outcome
@@ -145,7 +152,7 @@ impl EmailProvider for Sandbox {
     async fn probe(&self) -> Result<(), SendError> {
         let fail = |failure, detail: &str| Err(SendError::new(failure, detail));
         let (latency, fault) = self.mailbox.behaviour();
-        tokio::time::sleep(latency).await;
+        pause(latency).await;
         match fault {
             Fault::None | Fault::InDoubt | Fault::Lost | Fault::Reject => Ok(()),
             Fault::Unavailable => fail(Failure::Unavailable, "down as the fault says"),
