@@ -4,7 +4,7 @@
 //!
 //! Mailgun has no idempotency key; its events carry the id that travels as the variable
 //! `shivneri_id`. Variables, an email's metadata among them, are also written into the header
-//! `X-Mailgun-Variables`, which recipients can read. The first ten tags go along. An inline part
+//! `X-Mailgun-Variables`, which recipients can read. The first ten tags in ASCII go along. An inline part
 //! is named by its content id, because Mailgun makes the id of the file's name.
 
 mod answer;

@@ -3,8 +3,8 @@
 //! Source: <https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send>.
 //!
 //! SendGrid has no idempotency key and can't be asked about a message; its events carry the id
-//! that travels as the custom argument `shivneri_id`. Of an email's tags the first ten go along
-//! as categories, of its metadata as much as fits into 10,000 bytes as custom arguments.
+//! that travels as the custom argument `shivneri_id`. Of an email's tags the first ten in
+//! ASCII go along as categories, of its metadata as much as fits into 10,000 bytes as custom arguments.
 
 mod answer;
 mod request;

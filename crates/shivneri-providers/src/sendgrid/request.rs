@@ -207,8 +207,9 @@ fn headers(email: &Email) -> Result<Pairs<'_>, SendError> {
 fn categories(email: &Email) -> Vec<&str> {
     let mut categories: Vec<&str> = Vec::new();
     for tag in email.tags() {
-        let fits = categories.len() < MAX_CATEGORIES && tag.chars().count() <= MAX_CATEGORY;
-        if fits && !categories.contains(&tag.as_str()) {
+        let room = categories.len() < MAX_CATEGORIES;
+        let fits = tag.len() <= MAX_CATEGORY && tag.is_ascii();
+        if room && fits && !categories.contains(&tag.as_str()) {
             categories.push(tag);
         }
     }
