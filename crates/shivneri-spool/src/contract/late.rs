@@ -1,0 +1,120 @@
+//! Claims about evidence that comes late.
+
+use shivneri_core::Transition;
+
+use super::{Subject, fixture::*};
+use crate::{Amended, Status};
+
+/// By the agent's word nothing was begun.
+pub async fn what_was_not_started_is_due_at_once_and_not_in_doubt(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let until = now + seconds(60);
+    let doubt = Transition::Doubt { until };
+    let attempt = try_once(&spool, &delivery, &doubtful(), &doubt).await;
+    assert_eq!(spool.stats().await.expect("it can be read").duplicates_bound(), 1);
+    let amended = spool.amend(attempt.id, &not_started(), &retry(now)).await;
+    assert_eq!(amended.expect("it is committed"), Amended::Moved);
+    assert_eq!(spool.stats().await.expect("it can be read").duplicates_bound(), 0);
+    let record = record(&spool, delivery.message()).await;
+    assert_eq!((record.status(), record.summary.in_doubt), (Status::Queued, false));
+    assert_eq!(record.attempts[0].outcome.as_deref(), Some("not_started"));
+    let again = lease_one(&spool, now).await;
+    assert!(!again.is_in_doubt());
+    try_once(&spool, &again, &accepted(), &Transition::Accepted).await;
+    assert!(spool.lease(9, until + seconds(1)).await.expect("it can be read").is_empty());
+    assert_whole(&spool).await;
+}
+
+/// Both while it waits and after it was given up.
+pub async fn a_late_acceptance_moves_even_what_ended_in_doubt(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let waits = Transition::Doubt { until: now + seconds(60) };
+    let given_up = Transition::InDoubt { reason: "on_doubt is hold".into() };
+    for transition in [waits, given_up] {
+        let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+        let attempt = try_once(&spool, &delivery, &doubtful(), &transition).await;
+        let amended = spool.amend(attempt.id, &accepted(), &Transition::Accepted).await;
+        assert_eq!(amended.expect("it is committed"), Amended::Moved);
+        let record = record(&spool, delivery.message()).await;
+        assert_eq!((record.status(), record.summary.in_doubt), (Status::Accepted, false));
+        assert_eq!(record.attempts[0].provider_message_id.as_deref(), Some("provider-id-1"));
+        let again = spool.amend(attempt.id, &accepted(), &Transition::Accepted).await;
+        assert_eq!(again.expect("it is answered"), Amended::Unchanged, "once");
+    }
+    assert!(spool.lease(9, now + seconds(99)).await.expect("it can be read").is_empty());
+    assert_whole(&spool).await;
+}
+
+/// Nor is an attempt that nobody knows.
+pub async fn a_certain_end_is_not_amended(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let transition = Transition::Rejected { reason: "bad content".into() };
+    let closed = try_once(&spool, &delivery, &rejected(), &transition).await;
+    let unknown = attempt(&delivery, "alpha");
+    for id in [closed.id, unknown.id] {
+        let amended = spool.amend(id, &accepted(), &Transition::Accepted).await;
+        assert_eq!(amended.expect("it is answered"), Amended::Unchanged);
+        assert!(spool.attempt(id).await.expect("it can be read").is_none());
+    }
+    assert_eq!(status(&spool, delivery.message()).await, Status::Rejected);
+}
+
+/// The resend's own end is still recorded, but whatever it is, the mail is accepted.
+pub async fn a_late_acceptance_stops_a_resend_that_is_under_way(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let first = try_once(&spool, &delivery, &doubtful(), &Transition::Doubt { until: now }).await;
+    let again = lease_one(&spool, now).await;
+    let second = attempt(&again, "beta");
+    spool.begin(&second).await.expect("it is recorded");
+    let amended = spool.amend(first.id, &accepted(), &Transition::Accepted).await;
+    assert_eq!(amended.expect("it is committed"), Amended::Moved);
+    spool.end(&second, &unavailable(), &retry(now)).await.expect("it is closed");
+    let record = record(&spool, delivery.message()).await;
+    assert_eq!(record.status(), Status::Accepted);
+    assert_eq!(record.attempts[1].outcome.as_deref(), Some("unavailable"));
+    assert!(spool.lease(9, now + seconds(99)).await.expect("it can be read").is_empty());
+    assert_whole(&spool).await;
+}
+
+/// Those that are open, and those in doubt.
+pub async fn an_agents_unsettled_attempts_are_listed(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let mut expected = Vec::new();
+    for (agent, end) in
+        [("one", None), ("one", Some(doubtful())), ("one", Some(unavailable())), ("two", None)]
+    {
+        let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+        let attempt = agent_attempt(&delivery, "alpha", agent);
+        spool.begin(&attempt).await.expect("it is recorded");
+        if agent == "one" && end.as_ref().is_none_or(|end| end.word() == "in_doubt") {
+            expected.push(attempt.id);
+        }
+        if let Some(end) = end {
+            let later = retry(now + seconds(60));
+            spool.end(&attempt, &end, &later).await.expect("it is closed");
+        }
+    }
+    let agent = "one".parse().expect("it is a name");
+    let listed = spool.unsettled(&agent).await.expect("it can be read");
+    assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), expected);
+    assert!(listed.iter().all(|one| one.generation == 3 && one.journal.as_u128() == 7));
+}
+
+/// So that the decision sees what the dispatcher saw.
+pub async fn late_evidence_finds_the_delivery_as_it_was_before(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let first = try_once(&spool, &delivery, &unavailable(), &retry(now)).await;
+    let again = lease_one(&spool, now).await;
+    let second = agent_attempt(&again, "beta", "one");
+    spool.begin(&second).await.expect("it is recorded");
+    let found = spool.attempt(second.id).await.expect("it can be read").expect("it is open");
+    assert_eq!(found.attempt, second);
+    let history: Vec<_> = found.delivery.history.iter().map(|past| past.id).collect();
+    assert_eq!((history, found.delivery.next_number()), (vec![first.id], 2));
+    assert_eq!(found.delivery.email, again.email);
+    assert_eq!(found.delivery.id, delivery.id);
+}

@@ -1,0 +1,132 @@
+//! Claims about what is due and who has it.
+
+use std::{sync::Arc, time::SystemTime};
+
+use shivneri_core::{Delivery, Lane, draft::Draft};
+
+use super::{Subject, fixture::*};
+use crate::{Park, Spool, Status};
+
+async fn fill(spool: &Arc<dyn Spool>, lane: &str, count: u64, from: SystemTime) {
+    for index in 0..count {
+        let draft = Draft { lane: Some(lane.into()), ..draft(&["b@example.org"]) };
+        accept(spool, &draft, from + seconds(index)).await;
+    }
+}
+
+async fn lease(spool: &Arc<dyn Spool>, max: usize, at: SystemTime) -> Vec<Delivery> {
+    spool.lease(max, at).await.expect("the spool can be read")
+}
+
+/// What is leased is leased to nobody else, at whatever time.
+pub async fn a_delivery_is_leased_to_one_caller(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    fill(&spool, "transactional", 20, now).await;
+    let late = now + seconds(60);
+    let (one, two) = tokio::join!(lease(&spool, 15, late), lease(&spool, 15, late));
+    let mut ids: Vec<_> = one.iter().chain(&two).map(|delivery| delivery.id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), one.len() + two.len()), (20, 20));
+    assert!(lease(&spool, 10, late + seconds(1_000_000)).await.is_empty());
+}
+
+/// All critical mail first; of the rest bulk gets its share too.
+pub async fn urgent_mail_goes_first_and_bulk_is_not_starved(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    fill(&spool, "bulk", 20, now).await;
+    fill(&spool, "transactional", 20, now + seconds(30)).await;
+    fill(&spool, "critical", 3, now + seconds(60)).await;
+    let leased = lease(&spool, 15, now + seconds(100)).await;
+    let lanes: Vec<&str> = leased.iter().map(|delivery| delivery.lane.name.as_str()).collect();
+    assert_eq!(lanes[..3], ["critical"; 3]);
+    let count = |lane| lanes.iter().filter(|one| **one == lane).count();
+    assert!(count("bulk") >= 2, "{lanes:?}");
+    assert!(count("transactional") > count("bulk"), "{lanes:?}");
+}
+
+/// By the time they became due.
+pub async fn within_a_lane_the_oldest_goes_first(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let mut ids = Vec::new();
+    for after in [50, 10, 30, 20, 40] {
+        ids.push((after, accept(&spool, &draft(&["b@example.org"]), now + seconds(after)).await));
+    }
+    ids.sort();
+    let mut leased = lease(&spool, 3, now + seconds(100)).await;
+    leased.extend(lease(&spool, 3, now + seconds(100)).await);
+    let order: Vec<_> = leased.iter().map(Delivery::message).collect();
+    assert_eq!(order, ids.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
+}
+
+/// It shows as scheduled until its time.
+pub async fn scheduled_mail_is_not_leased_early(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let at = now + seconds(3600);
+    let scheduled = Draft { send_at: Some(at), ..draft(&["b@example.org"]) };
+    let id = accept(&spool, &scheduled, now).await;
+    let shown = record(&spool, id).await;
+    assert_eq!((shown.status(), shown.send_at), (Status::Scheduled, Some(at)));
+    assert_eq!(shown.waiting.map(|waiting| waiting.until), Some(at));
+    assert_eq!(spool.next_due(), Some(at));
+    assert!(lease(&spool, 10, at - seconds(1)).await.is_empty());
+    assert_eq!(lease_one(&spool, at).await.message(), id);
+}
+
+/// What comes past it is leased too: its end is the courier's to settle.
+pub async fn the_deadline_is_the_wish_or_the_lanes_age(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let age = Lane::transactional().max_age;
+    let send_at = now + seconds(3600);
+    let wish = send_at + seconds(60);
+    for (send_at, expires_at, deadline) in [
+        (None, None, now + age),
+        (Some(send_at), None, send_at + age),
+        (Some(send_at), Some(wish), wish),
+    ] {
+        let draft = Draft { send_at, expires_at, ..draft(&["b@example.org"]) };
+        accept(&spool, &draft, now).await;
+        assert_eq!(lease_one(&spool, deadline + seconds(1)).await.deadline, deadline);
+    }
+}
+
+/// The lease's end is in memory; the reason and the time are shown.
+pub async fn a_released_delivery_waits_for_its_time_and_says_why(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let until = now + seconds(10);
+    let reason = "no provider is active".to_owned();
+    spool.release(delivery.id, Park { until, reason: reason.clone() });
+    let shown = record(&spool, delivery.message()).await;
+    assert_eq!(shown.status(), Status::Queued);
+    assert_eq!(shown.waiting.map(|waiting| (waiting.reason, waiting.until)), Some((reason, until)));
+    assert!(lease(&spool, 10, until - seconds(1)).await.is_empty());
+    let again = lease_one(&spool, until).await;
+    assert_eq!((again.id, again.next_number()), (delivery.id, 1));
+    assert_eq!(record(&spool, delivery.message()).await.waiting, None);
+}
+
+/// Once only, though it had a later time as well.
+pub async fn unparking_makes_what_waits_due(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let until = now + seconds(10);
+    spool.release(delivery.id, Park { until, reason: "no provider is active".into() });
+    spool.unpark();
+    assert_eq!(lease_one(&spool, now).await.id, delivery.id);
+    assert!(lease(&spool, 10, until + seconds(1)).await.is_empty());
+}
+
+/// Also where it comes while nobody waits yet.
+pub async fn new_mail_wakes_who_waits_for_due_mail(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    assert_eq!(spool.next_due(), None);
+    accept(&spool, &draft(&["b@example.org"]), now).await;
+    spool.due_changed().await;
+    assert_eq!(spool.next_due(), Some(now));
+    let waiter = Arc::clone(&spool);
+    let waiting = tokio::spawn(async move { waiter.due_changed().await });
+    accept(&spool, &draft(&["b@example.org"]), now - seconds(5)).await;
+    waiting.await.expect("the waiter ends");
+    assert_eq!(spool.next_due(), Some(now - seconds(5)));
+}

@@ -1,0 +1,408 @@
+//! The in-memory spool's contents, and what is written into them.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use shivneri_core::{
+    Attempt, AttemptId, DeliveryId, Email, Lane, LaneName, MessageId, OnDoubt, Outcome, ProviderId,
+    Transition,
+};
+
+use crate::{
+    Acceptance, Amended, Change, Event, Incoming, Shelf, SpoolError, Status,
+    model::{
+        End, Lease, Part, Queue, Try,
+        message::{self, Late},
+        queue::{PART_BITS, key_of},
+    },
+};
+
+/// How long idempotency keys count and events are kept.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A message with all that is known of it.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) row: i64,
+    pub(super) id: MessageId,
+    pub(super) lane: usize,
+    pub(super) lane_name: LaneName,
+    pub(super) door: &'static str,
+    pub(super) owner: String,
+    pub(super) from: String,
+    pub(super) subject: String,
+    pub(super) tags: Vec<String>,
+    pub(super) recipients: Vec<shivneri_core::EmailAddress>,
+    pub(super) email: Option<Arc<Email>>,
+    pub(super) on_doubt: OnDoubt,
+    pub(super) providers: Option<Arc<[ProviderId]>>,
+    pub(super) accepted_at: SystemTime,
+    pub(super) send_at: Option<SystemTime>,
+    pub(super) parts: Vec<Part>,
+    pub(super) tries: Vec<Try>,
+    pub(super) events: Vec<Event>,
+}
+
+impl Stored {
+    pub(super) fn part(&self, key: i64) -> Option<&Part> {
+        self.parts.iter().find(|part| key_of(self.row, part.number) == key)
+    }
+
+    pub(super) fn tries_of(&self, delivery: DeliveryId) -> impl Iterator<Item = &Try> {
+        self.tries.iter().filter(move |one| one.attempt.delivery == delivery)
+    }
+}
+
+#[derive(Debug)]
+struct Earlier {
+    fingerprint: [u8; 32],
+    message: MessageId,
+    status: Status,
+    at: SystemTime,
+}
+
+/// Everything under the one lock.
+#[derive(Debug)]
+pub(super) struct Book {
+    pub(super) messages: BTreeMap<i64, Stored>,
+    pub(super) rows: HashMap<MessageId, i64>,
+    pub(super) queue: Queue,
+    keys: HashMap<(String, String), Earlier>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) last_event: u64,
+    last_row: i64,
+    pub(super) accepted: u64,
+    pub(super) purged: u64,
+    pub(super) possible_duplicates: u64,
+    pub(super) operations: u64,
+    pub(super) shelves: BTreeMap<(Shelf, String), Vec<u8>>,
+    pub(super) generations: HashMap<String, u64>,
+    pub(super) closed: bool,
+    /// Whether the next due time became earlier.
+    pub(super) earlier: bool,
+}
+
+impl Book {
+    pub(super) fn new(lanes: &[Arc<Lane>]) -> Self {
+        Self {
+            messages: BTreeMap::new(),
+            rows: HashMap::new(),
+            queue: Queue::new(lanes.iter().map(Arc::as_ref)),
+            keys: HashMap::new(),
+            events: VecDeque::new(),
+            last_event: 0,
+            last_row: 0,
+            accepted: 0,
+            purged: 0,
+            possible_duplicates: 0,
+            operations: 0,
+            shelves: BTreeMap::new(),
+            generations: HashMap::new(),
+            closed: false,
+            earlier: false,
+        }
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        incoming: Incoming,
+        lane: usize,
+        rules: &Lane,
+    ) -> Result<Acceptance, SpoolError> {
+        let Incoming { message, door, owner, idempotency, at } = incoming;
+        if let Some(idempotency) = &idempotency {
+            let earlier = self.keys.get(&(owner.clone(), idempotency.key.clone()));
+            if let Some(earlier) = earlier.filter(|earlier| earlier.at + DAY > at) {
+                return Ok(if earlier.fingerprint == idempotency.fingerprint {
+                    Acceptance::Replayed { id: earlier.message, status: earlier.status }
+                } else {
+                    Acceptance::Conflict
+                });
+            }
+        }
+        let (email, id) = (message.email, message.lane);
+        let lane_name = id;
+        let id = email.id();
+        if self.rows.contains_key(&id) {
+            return Err(SpoolError::Write { reason: format!("message {id} is there already") });
+        }
+        self.last_row += 1;
+        let row = self.last_row;
+        let due = message.send_at.unwrap_or(at).max(at);
+        let deadline = message.expires_at.unwrap_or(due + rules.max_age);
+        let recipients = email.envelope().recipients().to_vec();
+        let delivery = DeliveryId::from_uuid(*id.as_uuid());
+        let part = Part::first(delivery, recipients.clone(), due, deadline, at);
+        let status = part.state;
+        if let Some(idempotency) = idempotency {
+            let fingerprint = idempotency.fingerprint;
+            let earlier = Earlier { fingerprint, message: id, status, at };
+            self.keys.insert((owner.clone(), idempotency.key), earlier);
+        }
+        self.messages.insert(
+            row,
+            Stored {
+                row,
+                id,
+                lane,
+                lane_name,
+                door: door.as_str(),
+                owner,
+                from: email.from().to_string(),
+                subject: email.subject().to_owned(),
+                tags: email.tags().to_vec(),
+                recipients,
+                email: Some(Arc::new(email)),
+                on_doubt: message.on_doubt.unwrap_or(rules.on_doubt),
+                providers: message.providers.map(Arc::from),
+                accepted_at: at,
+                send_at: message.send_at,
+                parts: vec![part],
+                tries: Vec::new(),
+                events: Vec::new(),
+            },
+        );
+        self.rows.insert(id, row);
+        self.accepted += 1;
+        self.event(row, status, false, at);
+        self.push(lane, due, key_of(row, 0));
+        Ok(Acceptance::New { id, status })
+    }
+
+    pub(super) fn begin(&mut self, attempt: &Attempt) -> Result<(), SpoolError> {
+        let delivery = attempt.delivery;
+        let lease = self.queue.leased(delivery).filter(|lease| !lease.settled);
+        let lease = lease.ok_or(SpoolError::UnknownDelivery(delivery))?;
+        if lease.open.is_some() {
+            return Err(SpoolError::AttemptOpen(delivery));
+        }
+        if attempt.number <= lease.part.attempts {
+            let reason = format!("attempt {} of {delivery} was made before", attempt.number);
+            return Err(SpoolError::Write { reason });
+        }
+        lease.open = Some(attempt.id);
+        lease.part.attempts = attempt.number;
+        lease.part.resent |= attempt.possible_duplicate;
+        let row = lease.key >> PART_BITS;
+        self.possible_duplicates += u64::from(attempt.possible_duplicate);
+        if let Some(message) = self.messages.get_mut(&row) {
+            message.tries.push(Try { attempt: attempt.clone(), end: None });
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(
+        &mut self,
+        attempt: &Attempt,
+        outcome: &Outcome,
+        transition: &Transition,
+        now: SystemTime,
+    ) -> Result<(), SpoolError> {
+        let lease = self.queue.leased(attempt.delivery);
+        let lease = lease.filter(|lease| lease.open == Some(attempt.id));
+        let mut lease = lease.ok_or(SpoolError::UnknownAttempt(attempt.id))?.clone();
+        let end = End::of(outcome, now);
+        lease.open = None;
+        lease.part.provider = Some(attempt.provider.clone());
+        let doubts = u32::from(end.is_in_doubt());
+        self.close(lease.key, attempt.id, end);
+        self.carry(lease, Some(outcome), doubts, transition, now);
+        Ok(())
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        delivery: DeliveryId,
+        transition: &Transition,
+        now: SystemTime,
+    ) -> Result<(), SpoolError> {
+        let lease = self.queue.leased(delivery).ok_or(SpoolError::UnknownDelivery(delivery))?;
+        if lease.open.is_some() {
+            return Err(SpoolError::AttemptOpen(delivery));
+        }
+        let lease = lease.clone();
+        self.carry(lease, None, 0, transition, now);
+        Ok(())
+    }
+
+    fn close(&mut self, key: i64, attempt: AttemptId, end: End) {
+        let message = self.messages.get_mut(&(key >> PART_BITS));
+        let tries = message.into_iter().flat_map(|message| &mut message.tries);
+        if let Some(one) = tries.into_iter().find(|one| one.attempt.id == attempt) {
+            one.end = Some(end);
+        }
+    }
+
+    fn carry(
+        &mut self,
+        mut lease: Lease,
+        outcome: Option<&Outcome>,
+        doubts: u32,
+        transition: &Transition,
+        now: SystemTime,
+    ) {
+        let row = lease.key >> PART_BITS;
+        let Some(message) = self.messages.get(&row) else { return };
+        let before = message.parts.clone();
+        let mut after = before.clone();
+        let Some(at) = after.iter().position(|part| part.number == lease.part.number) else {
+            return;
+        };
+        if lease.settled {
+            after[at].attempts = lease.part.attempts;
+            after[at].resent = lease.part.resent;
+            self.queue.end(lease.part.id);
+            self.rewrite(row, &before, after, now);
+            return;
+        }
+        lease.part.doubts += doubts;
+        let split = lease.part.apply(outcome, transition, before.len() as u16, now);
+        after[at] = lease.part.clone();
+        for part in &split {
+            self.push(lease.lane, part.due, key_of(row, part.number));
+        }
+        after.extend(split);
+        if lease.part.stays_leased(transition) {
+            self.queue.renew(lease);
+        } else {
+            self.queue.end(lease.part.id);
+            self.push(lease.lane, lease.part.due, lease.key);
+        }
+        self.rewrite(row, &before, after, now);
+    }
+
+    pub(super) fn amend(
+        &mut self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+        now: SystemTime,
+    ) -> Amended {
+        let unsettled = |one: &Try| one.attempt.id == attempt && one.is_unsettled();
+        let found = self.messages.values().find(|message| message.tries.iter().any(unsettled));
+        let Some(message) = found else { return Amended::Unchanged };
+        let Some(one) = message.tries.iter().find(|one| unsettled(one)).cloned() else {
+            return Amended::Unchanged;
+        };
+        let end = End::of(outcome, now);
+        if one.end.is_some() && end.is_in_doubt() {
+            return Amended::Unchanged;
+        }
+        let (row, before) = (message.row, message.parts.clone());
+        let mut after = before.clone();
+        let delivery = one.attempt.delivery;
+        let Some(at) = after.iter().position(|part| part.id == delivery) else {
+            return Amended::Unchanged;
+        };
+        let key = key_of(row, after[at].number);
+        let late = Late {
+            number: one.attempt.number,
+            was_open: one.end.is_none(),
+            other_open: self.queue.open(delivery).is_some_and(|open| open != attempt),
+            provider: &one.attempt.provider,
+        };
+        let next_number = after.len() as u16;
+        let (split, moved) = after[at].amend(&late, outcome, transition, next_number, now);
+        after.extend(split);
+        self.close(key, attempt, end);
+        self.rewrite(row, &before, after.clone(), now);
+        self.follow(row, &before, &after, moved.then_some(delivery), Some(attempt));
+        if moved { Amended::Moved } else { Amended::Closed }
+    }
+
+    pub(super) fn change(
+        &mut self,
+        id: MessageId,
+        now: SystemTime,
+        change: impl FnOnce(&mut Vec<Part>, &dyn Fn(&Part) -> bool) -> Change,
+    ) -> Change {
+        let Some(row) = self.rows.get(&id).copied() else { return Change::NotFound };
+        let Some(message) = self.messages.get(&row) else { return Change::NotFound };
+        let before = message.parts.clone();
+        let mut after = before.clone();
+        let done = change(&mut after, &|part| self.queue.open(part.id).is_some());
+        if done == Change::Done {
+            self.rewrite(row, &before, after.clone(), now);
+            self.follow(row, &before, &after, None, None);
+        }
+        done
+    }
+
+    /// Brings leases and waiting deliveries in line with parts changed from outside a lease.
+    fn follow(
+        &mut self,
+        row: i64,
+        before: &[Part],
+        after: &[Part],
+        woken: Option<DeliveryId>,
+        closed: Option<AttemptId>,
+    ) {
+        let Some(lane) = self.messages.get(&row).map(|message| message.lane) else { return };
+        for part in after {
+            let key = key_of(row, part.number);
+            let revived = |old: &Part| {
+                old.number == part.number && (old.state.is_final() == part.state.is_final())
+            };
+            let wakes = woken == Some(part.id) || !before.iter().any(revived);
+            let Some(lease) = self.queue.leased(part.id) else {
+                if wakes && !part.state.is_final() {
+                    self.push(lane, part.due, key);
+                }
+                continue;
+            };
+            if closed.is_some() && lease.open == closed {
+                self.queue.end(part.id);
+                self.push(lane, part.due, key);
+            } else if !part.state.is_final() {
+                let (attempts, resent) = (lease.part.attempts, lease.part.resent);
+                lease.part = Part { attempts, resent, ..part.clone() };
+            } else if lease.open.is_some() {
+                lease.settled = true;
+            } else {
+                self.queue.end(part.id);
+            }
+        }
+    }
+
+    fn rewrite(&mut self, row: i64, before: &[Part], after: Vec<Part>, now: SystemTime) {
+        let face = |parts: &[Part]| message::face(parts, |_| false, SystemTime::UNIX_EPOCH);
+        let (was, is) = (face(before), face(&after));
+        if let Some(message) = self.messages.get_mut(&row) {
+            message.parts = after;
+        }
+        if was != is {
+            self.event(row, is.status, is.in_doubt, now);
+        }
+    }
+
+    fn event(&mut self, row: i64, status: Status, in_doubt: bool, at: SystemTime) {
+        let Some(message) = self.messages.get_mut(&row) else { return };
+        self.last_event += 1;
+        let event = Event { sequence: self.last_event, message: message.id, status, in_doubt, at };
+        message.events.push(Event { sequence: 0, ..event.clone() });
+        self.events.push_back(event);
+    }
+
+    pub(super) fn forget_old(&mut self, now: SystemTime) {
+        self.keys.retain(|_, earlier| earlier.at + DAY > now);
+        while self.events.front().is_some_and(|event| event.at + DAY < now) {
+            self.events.pop_front();
+        }
+    }
+
+    pub(super) fn delete(&mut self, row: i64) {
+        let Some(message) = self.messages.remove(&row) else { return };
+        self.rows.remove(&message.id);
+        for part in &message.parts {
+            self.queue.end(part.id);
+        }
+        self.purged += 1;
+    }
+
+    fn push(&mut self, lane: usize, due: SystemTime, key: i64) {
+        self.earlier |= self.queue.push(lane, due, key);
+    }
+}

@@ -1,0 +1,251 @@
+//! A message as the sum of its parts: what it shows, and what may be done to the whole.
+
+use std::time::{Duration, SystemTime};
+
+use shivneri_core::{DeliveryId, EmailAddress, Failure, Outcome, ProviderId, Transition};
+
+use super::{Part, part::is_taken};
+use crate::{Change, Duplicates, Evidence, Status, spool::Sighting};
+
+/// What a message shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Face {
+    pub(crate) status: Status,
+    pub(crate) in_doubt: bool,
+}
+
+/// What the parts show together. `open` tells which have an open attempt.
+pub(crate) fn face(parts: &[Part], open: impl Fn(&Part) -> bool, now: SystemTime) -> Face {
+    let shown = parts.iter().map(|part| part.shown(open(part), now));
+    Face {
+        status: Status::of(shown).unwrap_or(Status::Damaged),
+        in_doubt: parts.iter().any(Part::is_in_doubt),
+    }
+}
+
+/// The class in which a message is counted: its final status, or `queued` for all that is not
+/// finished.
+pub(crate) fn class(parts: &[Part]) -> Status {
+    let status = face(parts, |_| false, SystemTime::UNIX_EPOCH).status;
+    if status.is_final() { status } else { Status::Queued }
+}
+
+/// Calls off every part that is not finished.
+pub(crate) fn cancel(parts: &mut [Part], open: impl Fn(&Part) -> bool, now: SystemTime) -> Change {
+    let status = face(parts, &open, now).status;
+    let refused = |reason: &str| Change::Refused { status, reason: reason.to_owned() };
+    if parts.iter().any(&open) {
+        return refused("an attempt is under way");
+    }
+    if parts.iter().any(|part| !part.state.is_final() && part.doubts > 0) {
+        return refused("it was perhaps sent");
+    }
+    if parts.iter().all(|part| part.state.is_final()) {
+        return refused("it is finished");
+    }
+    for part in parts.iter_mut().filter(|part| !part.state.is_final()) {
+        part.state = Status::Cancelled;
+        part.reason = None;
+        part.changed_at = now;
+    }
+    Change::Done
+}
+
+/// Queues again what has failed, with `max_age` before it. Of a part that a provider took, only
+/// the recipients that bounced are asked for again, as a part of their own.
+pub(crate) fn requeue(
+    parts: &mut Vec<Part>,
+    open: impl Fn(&Part) -> bool,
+    duplicates: Duplicates,
+    max_age: Duration,
+    now: SystemTime,
+) -> Change {
+    let status = face(parts, &open, now).status;
+    let refused = |reason: &str| Change::Refused { status, reason: reason.to_owned() };
+    if parts.iter().any(open) {
+        return refused("an attempt is under way");
+    }
+    if !parts.iter().any(|part| has_failed(part, now)) {
+        return refused("nothing of it has failed");
+    }
+    let may = |part: &Part| {
+        has_failed(part, now) && (duplicates == Duplicates::Accept || !part.is_in_doubt())
+    };
+    let mut next_number = parts.len() as u16;
+    let mut revived = Vec::new();
+    for part in parts.iter_mut().filter(|part| may(part)) {
+        let has_bounced = |one: &&EmailAddress| part.recipient(one, part.state) == Status::Bounced;
+        let bounced: Vec<_> = part.recipients.iter().filter(has_bounced).cloned().collect();
+        if is_taken(part.state) && bounced.len() < part.recipients.len() {
+            let stays = |one: &EmailAddress| !bounced.iter().any(|gone| gone.same_mailbox(one));
+            let mut own = Part { id: DeliveryId::new(), number: next_number, ..part.clone() };
+            next_number += 1;
+            part.recipients.retain(stays);
+            part.marks.retain(|(marked, _)| stays(marked));
+            part.whole = false;
+            own.recipients = bounced;
+            own.whole = false;
+            own.attempts = 0;
+            revive(&mut own, max_age, now);
+            revived.push(own);
+        } else {
+            revive(part, max_age, now);
+        }
+    }
+    parts.append(&mut revived);
+    let moved = parts.iter().any(|part| !part.state.is_final() && part.changed_at == now);
+    if moved { Change::Done } else { refused("it was perhaps sent, and no second copy is allowed") }
+}
+
+fn has_failed(part: &Part, now: SystemTime) -> bool {
+    match part.shown(false, now) {
+        Status::Rejected
+        | Status::Expired
+        | Status::Cancelled
+        | Status::Suppressed
+        | Status::InDoubt
+        | Status::Bounced => true,
+        Status::Scheduled
+        | Status::Queued
+        | Status::Sending
+        | Status::Accepted
+        | Status::Delivered
+        | Status::Complained
+        | Status::Damaged => false,
+    }
+}
+
+fn revive(part: &mut Part, max_age: Duration, now: SystemTime) {
+    part.resent |= part.is_in_doubt();
+    part.state = Status::Queued;
+    part.due = now;
+    part.deadline = now + max_age;
+    part.forgiven = part.attempts;
+    part.doubts = 0;
+    part.reason = None;
+    part.marks.clear();
+    part.changed_at = now;
+}
+
+/// Takes a provider's word about one recipient, or about all. Whether anything moved is told by
+/// the parts.
+pub(crate) fn observe(parts: &mut [Part], evidence: &Evidence, now: SystemTime) -> Change {
+    let status = face(parts, |_| false, now).status;
+    let concerns = |part: &Part| match &evidence.recipient {
+        None => true,
+        Some(address) => part.recipients.iter().any(|one| one.same_mailbox(address)),
+    };
+    let mut known = false;
+    for part in parts.iter_mut().filter(|part| concerns(part)) {
+        if !is_taken(part.state) && !part.is_in_doubt() {
+            continue;
+        }
+        known = true;
+        if !is_taken(part.state) {
+            part.state = Status::Accepted;
+            part.reason = None;
+            part.changed_at = now;
+        }
+        let seen = evidence.sighting;
+        match &evidence.recipient {
+            Some(address) if part.recipients.len() > 1 => mark(part, address, seen, now),
+            Some(_) | None => forward(part, seen, now),
+        }
+    }
+    if known {
+        Change::Done
+    } else {
+        let reason = "no provider has taken it".to_owned();
+        Change::Refused { status, reason }
+    }
+}
+
+/// An attempt that late evidence is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Late<'a> {
+    pub(crate) number: u32,
+    /// It had not ended; otherwise it had ended in doubt.
+    pub(crate) was_open: bool,
+    /// Another attempt of the delivery is open now.
+    pub(crate) other_open: bool,
+    pub(crate) provider: &'a ProviderId,
+}
+
+impl Part {
+    /// Takes late evidence; the parts that split off by it, and whether this one moved.
+    pub(crate) fn amend(
+        &mut self,
+        late: &Late<'_>,
+        outcome: &Outcome,
+        transition: &Transition,
+        next_number: u16,
+        now: SystemTime,
+    ) -> (Vec<Self>, bool) {
+        let counts = late.number > self.forgiven;
+        self.attempts = self.attempts.max(late.number);
+        if !late.was_open && counts {
+            self.doubts = self.doubts.saturating_sub(1);
+        }
+        let moves = match outcome {
+            // That it went out holds whatever was decided since.
+            Outcome::Accepted(_) => !self.state.is_final() || self.state == Status::InDoubt,
+            Outcome::Failed(error) if matches!(error.failure(), Failure::InDoubt(_)) => {
+                self.doubts += 1;
+                !self.state.is_final()
+            }
+            // That it did not go out moves only what waits for nothing else.
+            Outcome::Failed(_) => {
+                !self.state.is_final() && counts && self.doubts == 0 && !late.other_open
+            }
+        };
+        if !moves {
+            return (Vec::new(), false);
+        }
+        self.provider = Some(late.provider.clone());
+        (self.apply(Some(outcome), transition, next_number, now), true)
+    }
+}
+
+fn forward(part: &mut Part, seen: Sighting, now: SystemTime) {
+    if rank(seen.status()) > rank(part.state) {
+        part.state = seen.status();
+        part.changed_at = now;
+    }
+    for (_, status) in &mut part.marks {
+        if rank(seen.status()) > rank(*status) {
+            *status = seen.status();
+        }
+    }
+}
+
+fn mark(part: &mut Part, address: &EmailAddress, seen: Sighting, now: SystemTime) {
+    let status = seen.status();
+    let before = part.recipient(address, part.state);
+    if rank(status) <= rank(before) {
+        return;
+    }
+    part.changed_at = now;
+    match part.marks.iter_mut().find(|(marked, _)| marked.same_mailbox(address)) {
+        Some((_, marked)) => *marked = status,
+        None => part.marks.push((address.clone(), status)),
+    }
+}
+
+/// The order in which evidence moves: only forward.
+fn rank(status: Status) -> u8 {
+    match status {
+        Status::Complained => 4,
+        Status::Bounced => 3,
+        Status::Delivered => 2,
+        Status::Accepted => 1,
+        Status::Scheduled
+        | Status::Queued
+        | Status::Sending
+        | Status::Cancelled
+        | Status::Suppressed
+        | Status::Expired
+        | Status::Rejected
+        | Status::InDoubt
+        | Status::Damaged => 0,
+    }
+}

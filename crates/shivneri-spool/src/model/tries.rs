@@ -1,0 +1,120 @@
+//! Attempts as they are kept, and the history they make.
+
+use std::{borrow::Cow, time::SystemTime};
+
+use shivneri_core::{
+    Answer, Attempt, AttemptId, Doubt, Failure, Outcome, PastAttempt, SendError, delivery::PastEnd,
+};
+use uuid::Uuid;
+
+use super::Part;
+use crate::AttemptRecord;
+
+/// An attempt, and its end once it has one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Try {
+    pub(crate) attempt: Attempt,
+    pub(crate) end: Option<End>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct End {
+    pub(crate) at: SystemTime,
+    /// The outcome's word.
+    pub(crate) word: Cow<'static, str>,
+    /// What later decisions remember; none for an acceptance.
+    pub(crate) past: Option<PastEnd>,
+    pub(crate) detail: Option<String>,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) provider_message_id: Option<String>,
+}
+
+impl End {
+    pub(crate) fn of(outcome: &Outcome, at: SystemTime) -> Self {
+        let (detail, answer, provider_message_id) = match outcome {
+            Outcome::Accepted(receipt) => (None, None, Some(receipt.provider_message_id.clone())),
+            Outcome::Failed(error) => {
+                (Some(error.detail().to_owned()), error.answer().cloned(), None)
+            }
+        };
+        let word = Cow::Borrowed(outcome.word());
+        Self { at, word, past: outcome.past_end(), detail, answer, provider_message_id }
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        matches!(self.past, Some(PastEnd::InDoubt(_)))
+    }
+}
+
+impl Try {
+    /// Open, or in doubt.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.end.as_ref().is_none_or(End::is_in_doubt)
+    }
+
+    pub(crate) fn record(&self) -> AttemptRecord {
+        let attempt = &self.attempt;
+        let end = self.end.as_ref();
+        AttemptRecord {
+            id: attempt.id,
+            delivery: attempt.delivery,
+            number: attempt.number,
+            provider: attempt.provider.clone(),
+            agent: attempt.session.as_ref().map(|session| session.agent.clone()),
+            reason: attempt.reason.clone(),
+            possible_duplicate: attempt.possible_duplicate,
+            started_at: attempt.started_at,
+            ended_at: end.map(|end| end.at),
+            outcome: end.map(|end| end.word.to_string()),
+            detail: end.and_then(|end| end.detail.clone()),
+            provider_message_id: end.and_then(|end| end.provider_message_id.clone()),
+            answer: end.and_then(|end| end.answer.clone()),
+        }
+    }
+}
+
+/// What is known of an attempt that was open when its server stopped.
+pub(crate) fn interrupted() -> Outcome {
+    let failure = Failure::InDoubt(Doubt::Strong);
+    Outcome::Failed(SendError::new(failure, "the server stopped before its end was known"))
+}
+
+/// What was tried for this part, from its own attempts, oldest first.
+pub(crate) fn history<'a>(
+    part: &Part,
+    tries: impl IntoIterator<Item = &'a Try>,
+) -> Vec<PastAttempt> {
+    let mut past = Vec::new();
+    let mut doubts = 0;
+    for one in tries {
+        let Some(end) = &one.end else { continue };
+        let remembered = match end.past {
+            Some(past) if one.attempt.number > part.forgiven => past,
+            Some(_) | None => PastEnd::Uncounted,
+        };
+        doubts += u32::from(matches!(remembered, PastEnd::InDoubt(_)));
+        past.push(PastAttempt {
+            id: one.attempt.id,
+            number: one.attempt.number,
+            provider: one.attempt.provider.clone(),
+            end: remembered,
+            possible_duplicate: one.attempt.possible_duplicate,
+            ended_at: end.at,
+        });
+    }
+    past.sort_by_key(|past| past.number);
+    // A part that split off while an attempt was in doubt has inherited the doubt, not the attempt.
+    if let (true, Some(provider)) = (part.doubts > doubts, &part.provider) {
+        let inherited = PastAttempt {
+            id: AttemptId::from_uuid(Uuid::nil()),
+            number: 0,
+            provider: provider.clone(),
+            end: PastEnd::InDoubt(Doubt::Strong),
+            possible_duplicate: false,
+            ended_at: part.changed_at,
+        };
+        past.insert(0, inherited);
+    }
+    past
+}

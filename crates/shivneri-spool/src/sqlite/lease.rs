@@ -1,0 +1,177 @@
+//! Leasing: from keys that are due to deliveries that can be sent.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rusqlite::{Connection, OptionalExtension};
+use shivneri_core::{Delivery, ProviderId};
+use tokio::sync::oneshot;
+
+use super::{Shared, Sqlite, rows};
+use crate::{
+    Park, SpoolError, body,
+    model::{
+        Lease,
+        queue::{MAX_PARTS, PART_BITS},
+        tries,
+    },
+};
+
+/// What a key's rows say.
+enum Found {
+    Due(Box<(Lease, Delivery)>),
+    NotDue,
+    Damaged(String),
+}
+
+impl Sqlite {
+    pub(super) async fn lease_due(
+        &self,
+        max: usize,
+        now: SystemTime,
+    ) -> Result<Vec<Delivery>, SpoolError> {
+        self.shared.check()?;
+        let keys = self.shared.queue().take(max, now);
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shared = Arc::clone(&self.shared);
+        let (send, receive) = oneshot::channel();
+        // Owned by its receiver: where that is gone, the leases are given back.
+        tokio::task::spawn_blocking(move || {
+            let result = shared.read_leases(&keys, now);
+            if let Err(Ok((unwanted, _))) = send.send(result) {
+                let until = shared.clock.now();
+                let reason = "it was leased to nobody".to_owned();
+                for delivery in unwanted {
+                    shared.queue().release(delivery.id, Park { until, reason: reason.clone() });
+                }
+                shared.earlier.notify_one();
+            }
+        });
+        let gone = |_| SpoolError::Read { reason: "the reader stopped unexpectedly".into() };
+        let (leased, damaged) = receive.await.map_err(gone)??;
+        for (key, reason) in damaged {
+            tracing::error!(key, reason, "a delivery's record is damaged and set aside");
+            let at = self.shared.clock.now();
+            self.commit(move |ledger| ledger.guarded(|ledger| ledger.set_aside(key, &reason, at)))
+                .await?;
+            self.shared.queue().forget(key);
+        }
+        Ok(leased)
+    }
+}
+
+type Leased = (Vec<Delivery>, Vec<(i64, String)>);
+
+impl Shared {
+    fn read_leases(&self, keys: &[(usize, i64)], now: SystemTime) -> Result<Leased, SpoolError> {
+        let found = self.read(|conn| {
+            keys.iter().map(|(lane, key)| self.read_lease(conn, *lane, *key, now)).collect()
+        });
+        let found: Vec<Found> = match found {
+            Ok(found) => found,
+            Err(error) => {
+                let mut queue = self.queue();
+                for (lane, key) in keys {
+                    queue.forget(*key);
+                    queue.push(*lane, now + Duration::from_secs(1), *key);
+                }
+                return Err(error);
+            }
+        };
+        let (mut leased, mut damaged) = (Vec::new(), Vec::new());
+        let mut queue = self.queue();
+        for ((_, key), found) in keys.iter().zip(found) {
+            match found {
+                Found::Due(both) => {
+                    let (lease, delivery) = *both;
+                    if queue.lease(lease) {
+                        leased.push(delivery);
+                    }
+                }
+                Found::NotDue => queue.forget(*key),
+                Found::Damaged(reason) => damaged.push((*key, reason)),
+            }
+        }
+        Ok((leased, damaged))
+    }
+
+    fn read_lease(
+        &self,
+        conn: &Connection,
+        lane: usize,
+        key: i64,
+        now: SystemTime,
+    ) -> rusqlite::Result<Found> {
+        match self.try_read_lease(conn, lane, key, now) {
+            // A value that does not hold is this record's trouble, anything else the reader's.
+            Err(
+                error @ (rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::Utf8Error(..)),
+            ) => Ok(Found::Damaged(error.to_string())),
+            other => other,
+        }
+    }
+
+    fn try_read_lease(
+        &self,
+        conn: &Connection,
+        lane: usize,
+        key: i64,
+        now: SystemTime,
+    ) -> rusqlite::Result<Found> {
+        let state: Option<(i64, i64)> = conn
+            .prepare_cached("SELECT state, due FROM deliveries WHERE key = ?1")?
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let is_due = |(state, due): (i64, i64)| {
+            state < super::codes::FINAL && due <= crate::model::queue::micros(now)
+        };
+        if !state.is_some_and(is_due) {
+            return Ok(Found::NotDue);
+        }
+        let row = key >> PART_BITS;
+        let Some(message) = rows::message_at(conn, row)? else {
+            return Ok(Found::Damaged("its message is missing".into()));
+        };
+        let Some(bytes) = rows::body(conn, row)? else {
+            return Ok(Found::Damaged("its body is missing".into()));
+        };
+        let email = match body::decode(bytes) {
+            Ok(email) => email,
+            Err(error) => return Ok(Found::Damaged(error.to_string())),
+        };
+        let parts = rows::parts(conn, row, message.id, email.envelope().recipients())?;
+        let alone = parts.len() == 1;
+        let number = (key & (MAX_PARTS as i64 - 1)) as u16;
+        let Some(part) = parts.into_iter().find(|part| part.number == number) else {
+            return Ok(Found::NotDue);
+        };
+        let email = match part.narrow(email) {
+            Ok(email) => email,
+            Err(reason) => return Ok(Found::Damaged(reason)),
+        };
+        let history = if part.attempts == 0 && part.doubts == 0 {
+            Vec::new()
+        } else {
+            tries::history(&part, &rows::tries(conn, row, message.id, &part)?)
+        };
+        let delivery = Delivery {
+            id: part.id,
+            email: Arc::new(email),
+            lane: Arc::clone(&self.lanes.rules[lane]),
+            on_doubt: message.on_doubt,
+            deadline: part.deadline,
+            route: message.route()?.map(Arc::<[ProviderId]>::from),
+            epoch: self.epoch,
+            history,
+        };
+        let lease = Lease { key, lane, part, alone, open: None, settled: false };
+        Ok(Found::Due(Box::new((lease, delivery))))
+    }
+}

@@ -1,0 +1,109 @@
+//! Evidence that comes late: after its attempt was given up, or after a restart.
+
+use std::time::SystemTime;
+
+use shivneri_core::{AttemptId, Outcome, Transition};
+
+use super::{Ledger, Trouble};
+use crate::{
+    Amended,
+    model::{
+        End, Part,
+        message::Late,
+        queue::{PART_BITS, key_of},
+    },
+    sqlite::rows,
+};
+
+impl Ledger<'_> {
+    pub(in crate::sqlite) fn amend(
+        &mut self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+        now: SystemTime,
+    ) -> Result<Amended, Trouble> {
+        let Some((key, number)) = rows::unsettled_try(self.conn, attempt)? else {
+            return Ok(Amended::Unchanged);
+        };
+        let Some(message) = rows::message_at(self.conn, key >> PART_BITS)? else {
+            return Ok(Amended::Unchanged);
+        };
+        let before = rows::parts(self.conn, message.row, message.id, &message.addresses()?)?;
+        let part_number = (key & ((1 << PART_BITS) - 1)) as u16;
+        let mut after = before.clone();
+        let Some(at) = after.iter().position(|part| part.number == part_number) else {
+            return Ok(Amended::Unchanged);
+        };
+        let tries = rows::tries(self.conn, message.row, message.id, &after[at])?;
+        let Some(one) = tries.iter().find(|one| one.attempt.id == attempt) else {
+            return Ok(Amended::Unchanged);
+        };
+        let end = End::of(outcome, now);
+        if one.end.is_some() && end.is_in_doubt() {
+            return Ok(Amended::Unchanged);
+        }
+        let delivery = after[at].id;
+        let open = self.shared.queue().open(delivery);
+        rows::close_try(self.conn, key, number, &end)?;
+        let late = Late {
+            number,
+            was_open: one.end.is_none(),
+            other_open: open.is_some_and(|open| open != attempt),
+            provider: &one.attempt.provider,
+        };
+        let next_number = after.len() as u16;
+        let (split, moved) = after[at].amend(&late, outcome, transition, next_number, now);
+        after.extend(split);
+        self.rewrite(&message, &before, &after, now)?;
+        self.follow(message.row, &before, &after, moved.then_some(delivery), Some(attempt));
+        Ok(if moved { Amended::Moved } else { Amended::Closed })
+    }
+
+    /// Brings leases and waiting deliveries in line with parts that were changed from outside
+    /// their lease. `woken` waits for its new due time; `closed` is the attempt that was closed.
+    pub(super) fn follow(
+        &mut self,
+        row: i64,
+        before: &[Part],
+        after: &[Part],
+        woken: Option<shivneri_core::DeliveryId>,
+        closed: Option<AttemptId>,
+    ) {
+        for part in after {
+            let same = |old: &Part| {
+                old.number == part.number && old.state.is_final() == part.state.is_final()
+            };
+            let wakes = woken == Some(part.id) || !before.iter().any(same);
+            let mut queue = self.shared.queue();
+            let Some(lease) = queue.leased(part.id) else {
+                queue.touch(key_of(row, part.number));
+                drop(queue);
+                if let (true, Some(lane)) = (wakes, self.lane_of(row)) {
+                    self.wait(lane, row, part);
+                }
+                continue;
+            };
+            if closed.is_some() && lease.open == closed {
+                let lane = lease.lane;
+                queue.end(part.id);
+                drop(queue);
+                self.wait(lane, row, part);
+            } else if !part.state.is_final() {
+                let (attempts, resent) = (lease.part.attempts, lease.part.resent);
+                lease.part = Part { attempts, resent, ..part.clone() };
+                lease.alone = after.len() == 1;
+            } else if lease.open.is_some() {
+                lease.settled = true;
+            } else {
+                queue.end(part.id);
+            }
+        }
+    }
+
+    /// The lane of a message, as the queue counts lanes; none where it is no longer configured.
+    fn lane_of(&self, row: i64) -> Option<usize> {
+        let message = rows::message_at(self.conn, row).ok().flatten()?;
+        self.shared.lanes.index(message.lane)
+    }
+}

@@ -1,0 +1,164 @@
+//! What people and providers change from outside: cancel, requeue, erase, evidence; and setting
+//! a damaged record aside.
+
+use std::time::SystemTime;
+
+use rusqlite::params;
+use shivneri_core::MessageId;
+
+use super::{Ledger, Trouble};
+use crate::{
+    Change, Duplicates, Evidence, Status,
+    model::{
+        Part,
+        message::{self, Face},
+        queue::{PART_BITS, key_of},
+    },
+    sqlite::{codes, rows},
+};
+
+impl Ledger<'_> {
+    pub(in crate::sqlite) fn cancel(
+        &mut self,
+        id: MessageId,
+        now: SystemTime,
+    ) -> Result<Change, Trouble> {
+        self.change(id, now, |parts, open| message::cancel(parts, open, now))
+    }
+
+    pub(in crate::sqlite) fn observe(
+        &mut self,
+        evidence: &Evidence,
+        now: SystemTime,
+    ) -> Result<Change, Trouble> {
+        self.change(evidence.message, now, |parts, _| message::observe(parts, evidence, now))
+    }
+
+    pub(in crate::sqlite) fn requeue(
+        &mut self,
+        id: MessageId,
+        duplicates: Duplicates,
+        now: SystemTime,
+    ) -> Result<Change, Trouble> {
+        let Some(row) = rows::message(self.conn, id)? else { return Ok(Change::NotFound) };
+        if rows::body(self.conn, row.row)?.is_none() {
+            return Ok(Change::Gone);
+        }
+        let Some(lane) = self.shared.lanes.index(row.lane) else {
+            let reason = "its lane is no longer configured".to_owned();
+            let status =
+                self.load(id)?.map_or(Status::Damaged, |(_, parts)| message::class(&parts));
+            return Ok(Change::Refused { status, reason });
+        };
+        let max_age = self.shared.lanes.rules[lane].max_age;
+        let doubtful = self.load(id)?.is_some_and(|(_, parts)| parts.iter().any(Part::is_in_doubt));
+        let change = self.change(id, now, |parts, open| {
+            message::requeue(parts, open, duplicates, max_age, now)
+        })?;
+        if change == Change::Done {
+            self.tally.possible_duplicates +=
+                u64::from(doubtful && duplicates == Duplicates::Accept);
+        }
+        Ok(change)
+    }
+
+    fn change(
+        &mut self,
+        id: MessageId,
+        now: SystemTime,
+        change: impl FnOnce(&mut Vec<Part>, &dyn Fn(&Part) -> bool) -> Change,
+    ) -> Result<Change, Trouble> {
+        let Some((message, before)) = self.load(id)? else { return Ok(Change::NotFound) };
+        let open: Vec<_> = {
+            let queue = self.shared.queue();
+            before.iter().filter(|part| queue.open(part.id).is_some()).map(|part| part.id).collect()
+        };
+        let mut after = before.clone();
+        let done = change(&mut after, &|part| open.contains(&part.id));
+        if done == Change::Done {
+            self.rewrite(&message, &before, &after, now)?;
+            self.follow(message.row, &before, &after, None, None);
+        }
+        Ok(done)
+    }
+
+    pub(in crate::sqlite) fn erase(&mut self, id: MessageId) -> Result<Change, Trouble> {
+        let Some((message, parts)) = self.load(id)? else { return Ok(Change::NotFound) };
+        let is_open = |part: &Part| self.shared.queue().open(part.id).is_some();
+        if parts.iter().any(is_open) {
+            let status = message::face(&parts, is_open, self.shared.clock.now()).status;
+            let reason = "an attempt is under way".to_owned();
+            return Ok(Change::Refused { status, reason });
+        }
+        self.delete(message.row, message.lane, &parts)?;
+        Ok(Change::Done)
+    }
+
+    /// Deletes a message with all its rows.
+    pub(super) fn delete(&mut self, row: i64, lane: i64, parts: &[Part]) -> Result<(), Trouble> {
+        let (first, last) = (key_of(row, 0), key_of(row + 1, 0) - 1);
+        for sql in [
+            "DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2",
+            "DELETE FROM deliveries WHERE key BETWEEN ?1 AND ?2",
+        ] {
+            self.conn.prepare_cached(sql)?.execute(params![first, last])?;
+        }
+        for sql in ["DELETE FROM bodies WHERE message = ?1", "DELETE FROM messages WHERE row = ?1"]
+        {
+            self.conn.prepare_cached(sql)?.execute([row])?;
+        }
+        let doubts: u64 = parts.iter().map(Part::open_doubts).sum();
+        self.tally.doubtful = self.tally.doubtful.saturating_sub(doubts);
+        self.tally.take(lane, message::class(parts));
+        self.tally.purged += 1;
+        let mut queue = self.shared.queue();
+        for part in parts {
+            if queue.end(part.id).is_none() {
+                queue.touch(key_of(row, part.number));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a delivery aside whose record can't be read. Works on bare states, since the rest of
+    /// the row may be what is damaged.
+    pub(in crate::sqlite) fn set_aside(
+        &mut self,
+        key: i64,
+        reason: &str,
+        now: SystemTime,
+    ) -> Result<(), Trouble> {
+        let row = key >> PART_BITS;
+        let (before, lane) = self.bare_states(row)?;
+        let Some(lane) = lane else { return Ok(()) };
+        const SQL: &str =
+            "UPDATE deliveries SET state = ?2, reason = ?3, changed_at = ?4 WHERE key = ?1";
+        self.conn.prepare_cached(SQL)?.execute(params![
+            key,
+            codes::of_status(Status::Damaged),
+            reason,
+            crate::model::queue::micros(now),
+        ])?;
+        let (after, _) = self.bare_states(row)?;
+        if before != after {
+            self.tally.take(lane, before);
+            self.tally.add(lane, after);
+            self.event(row, Face { status: after, in_doubt: false }, now)?;
+        }
+        Ok(())
+    }
+
+    fn bare_states(&self, row: i64) -> Result<(Status, Option<i64>), Trouble> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT state, lane FROM deliveries WHERE key BETWEEN ?1 AND ?2")?;
+        let mut found = statement.query(params![key_of(row, 0), key_of(row + 1, 0) - 1])?;
+        let (mut states, mut lane) = (Vec::new(), None);
+        while let Some(row) = found.next()? {
+            let state = codes::status(row.get(0)?)?;
+            states.push(if state.is_final() { state } else { Status::Queued });
+            lane = Some(row.get(1)?);
+        }
+        Ok((Status::of(states).unwrap_or(Status::Damaged), lane))
+    }
+}

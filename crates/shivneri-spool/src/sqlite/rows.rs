@@ -1,0 +1,355 @@
+//! Rows and what they stand for: messages, parts, attempts. All reading and writing of these
+//! three goes through here.
+
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use shivneri_core::{
+    AgentSession, Answer, Attempt, AttemptId, DeliveryId, EmailAddress, MessageId, OnDoubt,
+    ProviderId,
+};
+use uuid::Uuid;
+
+use super::codes;
+use crate::model::{
+    End, Part, Try,
+    queue::{PART_BITS, from_micros, key_of, micros},
+};
+
+/// A message's row: what is written once.
+#[derive(Clone, Debug)]
+pub(super) struct MessageRow {
+    pub(super) row: i64,
+    pub(super) id: MessageId,
+    pub(super) lane: i64,
+    pub(super) door: String,
+    pub(super) owner: String,
+    pub(super) sender: String,
+    pub(super) recipients: String,
+    pub(super) subject: String,
+    pub(super) tags: String,
+    pub(super) providers: Option<String>,
+    pub(super) on_doubt: OnDoubt,
+    pub(super) accepted_at: SystemTime,
+    pub(super) send_at: Option<SystemTime>,
+}
+
+pub(super) const MESSAGE: &str = "m.row, m.id, m.lane, m.door, m.owner, m.sender, m.recipients, \
+     m.subject, m.tags, m.providers, m.on_doubt, m.accepted_at, m.send_at";
+
+impl MessageRow {
+    /// From the columns of [`MESSAGE`], which come first.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            row: row.get(0)?,
+            id: MessageId::from_uuid(Uuid::from_bytes(row.get(1)?)),
+            lane: row.get(2)?,
+            door: row.get(3)?,
+            owner: row.get(4)?,
+            sender: row.get(5)?,
+            recipients: row.get(6)?,
+            subject: row.get(7)?,
+            tags: row.get(8)?,
+            providers: row.get(9)?,
+            on_doubt: codes::on_doubt(row.get(10)?)?,
+            accepted_at: from_micros(row.get(11)?),
+            send_at: row.get::<_, Option<i64>>(12)?.map(from_micros),
+        })
+    }
+
+    pub(super) fn addresses(&self) -> rusqlite::Result<Vec<EmailAddress>> {
+        codes::addresses(&self.recipients)
+    }
+
+    pub(super) fn route(&self) -> rusqlite::Result<Option<Vec<ProviderId>>> {
+        let parse = |text: &String| codes::lines(text).map(codes::parsed).collect();
+        self.providers.as_ref().map(parse).transpose()
+    }
+
+    /// Whether it was written: its id may be taken.
+    pub(super) fn insert(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        const SQL: &str = "INSERT INTO messages (row, id, lane, door, owner, sender, recipients, \
+             subject, tags, providers, on_doubt, accepted_at, send_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+             ON CONFLICT (id) DO NOTHING";
+        let rows = conn.prepare_cached(SQL)?.execute(params![
+            self.row,
+            self.id.as_uuid().as_bytes(),
+            self.lane,
+            self.door,
+            self.owner,
+            self.sender,
+            self.recipients,
+            self.subject,
+            self.tags,
+            self.providers,
+            codes::of_on_doubt(self.on_doubt),
+            micros(self.accepted_at),
+            self.send_at.map(micros),
+        ])?;
+        Ok(rows == 1)
+    }
+}
+
+pub(super) fn message(conn: &Connection, id: MessageId) -> rusqlite::Result<Option<MessageRow>> {
+    conn.prepare_cached(&format!("SELECT {MESSAGE} FROM messages m WHERE m.id = ?1"))?
+        .query_row([id.as_uuid().as_bytes()], MessageRow::read)
+        .optional()
+}
+
+pub(super) fn message_at(conn: &Connection, row: i64) -> rusqlite::Result<Option<MessageRow>> {
+    conn.prepare_cached(&format!("SELECT {MESSAGE} FROM messages m WHERE m.row = ?1"))?
+        .query_row([row], MessageRow::read)
+        .optional()
+}
+
+pub(super) fn body(conn: &Connection, row: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    conn.prepare_cached("SELECT bytes FROM bodies WHERE message = ?1")?
+        .query_row([row], |row| row.get(0))
+        .optional()
+}
+
+pub(super) const PART: &str = "d.key, d.id, d.state, d.due, d.deadline, d.attempts, d.forgiven, \
+     d.doubts, d.resent, d.recipients, d.marks, d.dropped, d.reason, d.provider, d.changed_at";
+
+/// A part from the columns of [`PART`], the first of which stands at `at`.
+pub(super) fn read_part(
+    row: &Row<'_>,
+    at: usize,
+    message: MessageId,
+    all: &[EmailAddress],
+) -> rusqlite::Result<Part> {
+    let key: i64 = row.get(at)?;
+    let id = match row.get::<_, Option<[u8; 16]>>(at + 1)? {
+        Some(bytes) => Uuid::from_bytes(bytes),
+        None => *message.as_uuid(),
+    };
+    let own = row.get_ref(at + 9)?.as_str_or_null()?.map(codes::addresses).transpose()?;
+    let marks = row.get_ref(at + 10)?.as_str_or_null()?.map(codes::marks).transpose()?;
+    let dropped = row.get_ref(at + 11)?.as_str_or_null()?.map(codes::addresses).transpose()?;
+    Ok(Part {
+        id: DeliveryId::from_uuid(id),
+        number: (key & ((1 << PART_BITS) - 1)) as u16,
+        state: codes::status(row.get(at + 2)?)?,
+        whole: own.is_none(),
+        recipients: own.unwrap_or_else(|| all.to_vec()),
+        marks: marks.unwrap_or_default(),
+        dropped: dropped.unwrap_or_default(),
+        due: from_micros(row.get(at + 3)?),
+        deadline: from_micros(row.get(at + 4)?),
+        attempts: row.get(at + 5)?,
+        forgiven: row.get(at + 6)?,
+        doubts: row.get(at + 7)?,
+        resent: row.get(at + 8)?,
+        reason: row.get(at + 12)?,
+        provider: row.get_ref(at + 13)?.as_str_or_null()?.map(codes::parsed).transpose()?,
+        changed_at: from_micros(row.get(at + 14)?),
+    })
+}
+
+/// Every part of a message, by number.
+pub(super) fn parts(
+    conn: &Connection,
+    row: i64,
+    message: MessageId,
+    all: &[EmailAddress],
+) -> rusqlite::Result<Vec<Part>> {
+    conn.prepare_cached(&format!(
+        "SELECT {PART} FROM deliveries d WHERE d.key BETWEEN ?1 AND ?2 ORDER BY d.key"
+    ))?
+    .query_map(params![key_of(row, 0), key_of(row + 1, 0) - 1], |row| {
+        read_part(row, 0, message, all)
+    })?
+    .collect()
+}
+
+pub(super) fn insert_part(
+    conn: &Connection,
+    row: i64,
+    lane: i64,
+    part: &Part,
+) -> rusqlite::Result<()> {
+    const SQL: &str = "INSERT INTO deliveries (key, id, lane, state, due, deadline, attempts, \
+         forgiven, doubts, resent, recipients, marks, dropped, reason, provider, changed_at) \
+         VALUES (:key, :id, :lane, :state, :due, :deadline, :attempts, :forgiven, :doubts, \
+         :resent, :recipients, :marks, :dropped, :reason, :provider, :changed_at)";
+    let id = (part.number > 0).then(|| part.id.as_uuid().as_bytes());
+    conn.prepare_cached(SQL)?.execute(named_params! {
+        ":key": key_of(row, part.number),
+        ":id": id,
+        ":lane": lane,
+        ":state": codes::of_status(part.state),
+        ":due": micros(part.due),
+        ":deadline": micros(part.deadline),
+        ":attempts": part.attempts,
+        ":forgiven": part.forgiven,
+        ":doubts": part.doubts,
+        ":resent": part.resent,
+        ":recipients": own_recipients(part),
+        ":marks": codes::of_marks(&part.marks),
+        ":dropped": codes::of_addresses(&part.dropped),
+        ":reason": part.reason,
+        ":provider": part.provider.as_ref().map(ProviderId::as_str),
+        ":changed_at": micros(part.changed_at),
+    })?;
+    Ok(())
+}
+
+/// Writes a part's row again; `trail` is added to what stands there.
+pub(super) fn update_part(
+    conn: &Connection,
+    row: i64,
+    part: &Part,
+    trail: Option<&[u8]>,
+) -> rusqlite::Result<()> {
+    const SQL: &str = "UPDATE deliveries SET state = :state, due = :due, deadline = :deadline, \
+         attempts = :attempts, forgiven = :forgiven, doubts = :doubts, resent = :resent, \
+         recipients = :recipients, marks = :marks, dropped = :dropped, reason = :reason, \
+         provider = :provider, changed_at = :changed_at, \
+         trail = CASE WHEN :trail IS NULL THEN trail \
+         ELSE CAST(coalesce(trail, x'') || :trail AS BLOB) END \
+         WHERE key = :key";
+    conn.prepare_cached(SQL)?.execute(named_params! {
+        ":key": key_of(row, part.number),
+        ":state": codes::of_status(part.state),
+        ":due": micros(part.due),
+        ":deadline": micros(part.deadline),
+        ":attempts": part.attempts,
+        ":forgiven": part.forgiven,
+        ":doubts": part.doubts,
+        ":resent": part.resent,
+        ":recipients": own_recipients(part),
+        ":marks": codes::of_marks(&part.marks),
+        ":dropped": codes::of_addresses(&part.dropped),
+        ":reason": part.reason,
+        ":provider": part.provider.as_ref().map(ProviderId::as_str),
+        ":changed_at": micros(part.changed_at),
+        ":trail": trail,
+    })?;
+    Ok(())
+}
+
+fn own_recipients(part: &Part) -> Option<String> {
+    if part.whole { None } else { codes::of_addresses(&part.recipients) }
+}
+
+pub(super) const TRY: &str = "a.delivery, a.number, a.id, a.provider, a.agent, a.generation, \
+     a.journal, a.epoch, a.reason, a.on_doubt, a.possible_duplicate, a.started_at, a.timeout, \
+     a.ended_at, a.outcome, a.past, a.detail, a.answer_status, a.answer_text, \
+     a.provider_message_id";
+
+/// An attempt from the columns of [`TRY`].
+pub(super) fn read_try(
+    row: &Row<'_>,
+    message: MessageId,
+    delivery: DeliveryId,
+) -> rusqlite::Result<Try> {
+    let agent = row.get_ref(4)?.as_str_or_null()?.map(codes::parsed).transpose()?;
+    let session = match (agent, row.get::<_, Option<i64>>(5)?, row.get(6)?) {
+        (Some(agent), Some(generation), Some(journal)) => Some(AgentSession {
+            agent,
+            generation: generation as u64,
+            journal: Uuid::from_bytes(journal),
+        }),
+        (None, ..) | (_, None, _) | (.., None) => None,
+    };
+    let attempt = Attempt {
+        id: AttemptId::from_uuid(Uuid::from_bytes(row.get(2)?)),
+        delivery,
+        message,
+        number: row.get(1)?,
+        provider: codes::parsed(row.get_ref(3)?.as_str()?)?,
+        session,
+        epoch: row.get::<_, i64>(7)? as u64,
+        reason: row.get(8)?,
+        on_doubt: codes::on_doubt(row.get(9)?)?,
+        possible_duplicate: row.get(10)?,
+        started_at: from_micros(row.get(11)?),
+        timeout: codes::duration(row.get(12)?),
+    };
+    let Some(at) = row.get::<_, Option<i64>>(13)? else { return Ok(Try { attempt, end: None }) };
+    let answer = match (row.get(17)?, row.get(18)?) {
+        (Some(status), Some(text)) => Some(Answer { status, text }),
+        (None, _) | (_, None) => None,
+    };
+    let end = End {
+        at: from_micros(at),
+        word: row.get::<_, String>(14)?.into(),
+        past: row.get::<_, Option<i64>>(15)?.map(codes::past).transpose()?,
+        detail: row.get(16)?,
+        answer,
+        provider_message_id: row.get(19)?,
+    };
+    Ok(Try { attempt, end: Some(end) })
+}
+
+/// Every attempt of one part, oldest first.
+pub(super) fn tries(
+    conn: &Connection,
+    row: i64,
+    message: MessageId,
+    part: &Part,
+) -> rusqlite::Result<Vec<Try>> {
+    conn.prepare_cached(&format!(
+        "SELECT {TRY} FROM attempts a WHERE a.delivery = ?1 ORDER BY a.number"
+    ))?
+    .query_map([key_of(row, part.number)], |row| read_try(row, message, part.id))?
+    .collect()
+}
+
+pub(super) fn insert_try(conn: &Connection, key: i64, attempt: &Attempt) -> rusqlite::Result<()> {
+    const SQL: &str = "INSERT INTO attempts (delivery, number, id, provider, agent, generation, \
+         journal, epoch, reason, on_doubt, possible_duplicate, started_at, timeout, unsettled) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 1)";
+    let session = attempt.session.as_ref();
+    conn.prepare_cached(SQL)?.execute(params![
+        key,
+        attempt.number,
+        attempt.id.as_uuid().as_bytes(),
+        attempt.provider.as_str(),
+        session.map(|session| session.agent.as_str()),
+        session.map(|session| session.generation as i64),
+        session.map(|session| session.journal.as_bytes()),
+        attempt.epoch as i64,
+        attempt.reason,
+        codes::of_on_doubt(attempt.on_doubt),
+        attempt.possible_duplicate,
+        micros(attempt.started_at),
+        codes::of_duration(attempt.timeout),
+    ])?;
+    Ok(())
+}
+
+pub(super) fn close_try(
+    conn: &Connection,
+    key: i64,
+    number: u32,
+    end: &End,
+) -> rusqlite::Result<()> {
+    const SQL: &str = "UPDATE attempts SET unsettled = ?3, ended_at = ?4, outcome = ?5, \
+         past = ?6, detail = ?7, answer_status = ?8, answer_text = ?9, provider_message_id = ?10 \
+         WHERE delivery = ?1 AND number = ?2";
+    conn.prepare_cached(SQL)?.execute(params![
+        key,
+        number,
+        if end.is_in_doubt() { 2 } else { 0 },
+        micros(end.at),
+        end.word,
+        end.past.map(codes::of_past),
+        end.detail,
+        end.answer.as_ref().map(|answer| answer.status),
+        end.answer.as_ref().map(|answer| answer.text.as_str()),
+        end.provider_message_id,
+    ])?;
+    Ok(())
+}
+
+/// An attempt that is open or in doubt: its part's key and itself.
+pub(super) fn unsettled_try(
+    conn: &Connection,
+    id: AttemptId,
+) -> rusqlite::Result<Option<(i64, u32)>> {
+    conn.prepare_cached("SELECT delivery, number FROM attempts WHERE id = ?1 AND unsettled > 0")?
+        .query_row([id.as_uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}

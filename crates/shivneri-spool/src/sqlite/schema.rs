@@ -1,0 +1,54 @@
+//! The database's shape and how a connection is set up.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::lock::trouble;
+use crate::OpenError;
+
+/// Each brings the schema from the version of its index to the next. Never changed once released.
+const STEPS: [&str; 1] = [include_str!("schema.sql")];
+
+/// The writing connection, on the newest schema.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let sql = |what| move |error| trouble(path, what, error);
+    let conn = Connection::open(path).map_err(sql("could not open the database"))?;
+    conn.set_prepared_statement_cache_capacity(128);
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -65536;",
+    )
+    .map_err(sql("could not set up the database"))?;
+    migrate(&conn, path)?;
+    Ok(conn)
+}
+
+/// A reading connection.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.execute_batch("PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;")?;
+    Ok(conn)
+}
+
+fn migrate(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let sql = |what| move |error| trouble(path, what, error);
+    let known = STEPS.len() as i64;
+    let found: i64 = conn
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(sql("could not read the schema version"))?;
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    for (version, step) in (1..).zip(STEPS).skip(found.max(0) as usize) {
+        let step = format!("BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT;");
+        conn.execute_batch(&step).map_err(sql("could not bring the schema up to date"))?;
+    }
+    Ok(())
+}
