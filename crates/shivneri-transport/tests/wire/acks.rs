@@ -1,0 +1,87 @@
+//! An outcome is acknowledged once it is committed, and no sooner.
+
+use std::sync::Arc;
+
+use shivneri_core::OnDoubt;
+use uuid::Uuid;
+
+use crate::{
+    house::soon,
+    raw::{Raw, accepted, entry, hello},
+    running::Server,
+    wire::server_frame::Frame as Said,
+    wire::{Beat, Hello, ProbeReport, agent_frame::Frame, journal_entry::State},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_is_acknowledged_only_after_its_commit() {
+    let server = Arc::new(Server::start().await);
+    let mut raw = Raw::join(&server.url(), hello("a", Uuid::new_v4())).await;
+    let seat = server.house.session("a", 0).await;
+    server.house.hold_commits(true);
+    let (id, sent) = server.start_attempt(&seat, OnDoubt::Resend);
+    let offer = raw.hears_offer().await;
+    let attempt = offer.attempt.unwrap().id;
+    // Said twice: the second waits for the same commit.
+    raw.report(&attempt, accepted()).await;
+    raw.report(&attempt, accepted()).await;
+    // The probe's question comes after all that the reports could have caused.
+    server.house.has_beats(1).await;
+    let probing = tokio::spawn({
+        let seat = seat.clone();
+        async move { shivneri_core::EmailProvider::probe(&*seat.provider).await }
+    });
+    let Some(Said::ProbeRequest(probe)) = raw.hears().await else { panic!("not the probe") };
+    raw.say(Frame::ProbeReport(ProbeReport { id: probe.id, failure: None })).await;
+    soon(probing).await.unwrap().unwrap();
+    assert_eq!(server.house.logged(id).end, None);
+    server.house.hold_commits(false);
+    let Some(Said::Ack(ack)) = raw.hears().await else { panic!("no acknowledgement") };
+    assert_eq!((ack.attempt, ack.forget), (attempt, true));
+    assert_eq!(soon(sent).await.unwrap(), "accepted");
+    assert_eq!(server.house.logged(id).late, Vec::<&str>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_committed_is_not_acknowledged_until_it_is() {
+    let server = Arc::new(Server::start().await);
+    let mut raw = Raw::join(&server.url(), hello("a", Uuid::new_v4())).await;
+    let seat = server.house.session("a", 0).await;
+    server.house.fail_commits(2);
+    let (id, sent) = server.start_attempt(&seat, OnDoubt::Resend);
+    let attempt = raw.hears_offer().await.attempt.unwrap().id;
+    raw.report(&attempt, accepted()).await;
+    assert_eq!(soon(sent).await.unwrap(), "accepted");
+    assert_eq!(server.house.logged(id).end, None, "the commit failed");
+    // The first repetition fails as well, the next is committed and answered.
+    raw.report(&attempt, accepted()).await;
+    server.house.failures_left(0).await;
+    raw.report(&attempt, accepted()).await;
+    let Some(Said::Ack(ack)) = raw.hears().await else { panic!("no acknowledgement") };
+    assert_eq!(ack.attempt, attempt);
+    assert_eq!(server.house.logged(id).late, ["accepted"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finding_that_overtakes_the_commit_of_a_doubt_waits_for_it() {
+    let server = Arc::new(Server::start().await);
+    let journal = Uuid::new_v4();
+    let mut raw = Raw::join(&server.url(), hello("a", journal)).await;
+    let seat = server.house.session("a", 0).await;
+    server.house.hold_commits(true);
+    let (id, sent) = server.start_attempt(&seat, OnDoubt::Resend);
+    let attempt = raw.hears_offer().await.attempt.unwrap().id;
+    drop(raw);
+    server.house.has_news("a closed").await;
+    // Back before the doubt is committed, with the truth.
+    let entries = vec![entry(id, State::Ended)];
+    let mut raw = Raw::join(&server.url(), Hello { entries, ..hello("a", journal) }).await;
+    raw.report(&attempt, accepted()).await;
+    raw.say(Frame::Beat(Beat { seq: 2, in_flight: 0 })).await;
+    server.house.has_beats(3).await;
+    server.house.hold_commits(false);
+    assert_eq!(soon(sent).await.unwrap(), "in_doubt");
+    assert_eq!(server.house.late(id).await, "accepted");
+    let Some(Said::Ack(ack)) = raw.hears().await else { panic!("no acknowledgement") };
+    assert_eq!((ack.attempt, ack.forget), (attempt, true));
+}
