@@ -21,4 +21,4 @@ mod router;
 mod shapes;
 
 pub use layout::not_found;
-pub use router::{ConsoleParts, router};
+pub use router::{ConsoleParts, router, router_until};

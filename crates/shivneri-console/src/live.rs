@@ -3,7 +3,7 @@
 //! A stream belongs to one open page. It lives as long as the connection, and holds one of a
 //! limited number of seats until it is dropped.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, State},
@@ -80,9 +80,20 @@ impl<T> Reader<T> {
         Self { console, seen, ticks, _seat: seat }
     }
 
-    /// Waits for the next look; false once the queue is closed and the stream has to end.
+    /// Waits for the next look; false once the server is closing and the stream has to end.
     async fn turn(&mut self) -> bool {
-        self.ticks.tick().await;
+        let closing = async {
+            match &mut self.console.closing {
+                // An error means that who could say so is gone, which is the same.
+                Some(closing) => drop(closing.wait_for(|closing| *closing).await),
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = closing => return false,
+            _ = self.ticks.tick() => {}
+        }
         self.console.parts.spool.health().state != SpoolState::Closed
     }
 }

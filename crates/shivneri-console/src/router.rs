@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use shivneri_core::{Registry, Submit};
 use shivneri_spool::Spool;
+use tokio::sync::watch;
 
 use crate::{assets, compose, layout, live, message, overview, protect};
 
@@ -30,6 +31,7 @@ pub(crate) struct Console {
     pub(crate) board: Arc<overview::Board>,
     pub(crate) seats: live::Seats,
     pub(crate) sent: Arc<compose::Sent>,
+    pub(crate) closing: Option<watch::Receiver<bool>>,
 }
 
 /// The pages: `/`, `/compose`, `/messages/{id}`, and what they need under `/console`.
@@ -37,13 +39,27 @@ pub(crate) struct Console {
 /// Has no fallback, so that it can be merged with a router that has one; see
 /// [`not_found`](crate::not_found) for a page that suits. Puts no access control around itself,
 /// but refuses forms that another site posts.
+///
+/// Streams of events go on until the spool is closed. A server that waits for open connections
+/// before it closes the spool needs [`router_until`].
 pub fn router(parts: ConsoleParts) -> Router {
+    build(parts, None)
+}
+
+/// The pages of [`router`], whose streams of events end once `closing` says true or its sender is
+/// gone. Without that, a page somewhere left open keeps a graceful shutdown waiting.
+pub fn router_until(parts: ConsoleParts, closing: watch::Receiver<bool>) -> Router {
+    build(parts, Some(closing))
+}
+
+fn build(parts: ConsoleParts, closing: Option<watch::Receiver<bool>>) -> Router {
     let board = overview::Board::new(Arc::clone(&parts.registry), Arc::clone(&parts.spool));
     let console = Console {
         parts: Arc::new(parts),
         board: Arc::new(board),
         seats: live::Seats::default(),
         sent: Arc::default(),
+        closing,
     };
     Router::new()
         .route("/", get(overview::page))

@@ -19,6 +19,7 @@ use shivneri_core::{
 };
 use shivneri_spool::{Acceptance, Incoming, Memory, Spool, SpoolError};
 use shivneri_testkit::ScriptedProvider;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 /// Bytes that a form may have in these tests.
@@ -57,6 +58,7 @@ impl Submit for FrontDoor {
 pub(crate) struct Fixture {
     pub(crate) registry: Arc<Registry>,
     pub(crate) spool: Arc<Memory>,
+    pub(crate) closing: watch::Sender<bool>,
     router: Router,
 }
 
@@ -95,7 +97,9 @@ impl Fixture {
             version: "0.0.0-test",
             max_upload: MAX_UPLOAD,
         };
-        Self { registry, spool, router: shivneri_console::router(parts) }
+        let closing = watch::Sender::new(false);
+        let router = shivneri_console::router_until(parts, closing.subscribe());
+        Self { registry, spool, closing, router }
     }
 
     pub(crate) fn add_provider(&self, id: &str) {

@@ -168,3 +168,16 @@ async fn a_stream_ends_with_the_queue() {
     fixture.spool.close().await;
     while stream.next().await.is_some() {}
 }
+
+#[tokio::test(start_paused = true)]
+async fn streams_end_when_the_server_is_closing() {
+    let fixture = Fixture::new();
+    let id = fixture.accept(draft("x")).await;
+    let mut overview = open(&fixture, "/console/events").await;
+    let mut message = open(&fixture, &format!("/console/messages/{id}/events")).await;
+    overview.next().await.unwrap();
+    message.next().await.unwrap();
+    fixture.closing.send_replace(true);
+    assert!(overview.next().await.is_none());
+    assert!(message.next().await.is_none());
+}
