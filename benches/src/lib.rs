@@ -1,1 +1,1 @@
-//! (stub during bootstrap)
+//! Benchmarks of Shivneri: `cargo bench -p shivneri-benches`.

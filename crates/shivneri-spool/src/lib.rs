@@ -9,6 +9,7 @@ mod body;
 pub mod clock;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod courier;
 pub mod error;
 pub mod incoming;
 pub mod memory;
@@ -22,6 +23,7 @@ pub mod stats;
 pub mod status;
 
 pub use clock::Clock;
+pub use courier::{Courier, CourierPolicy};
 pub use error::{OpenError, SpoolError};
 pub use incoming::{Acceptance, Idempotency, Incoming};
 pub use memory::Memory;

@@ -46,6 +46,9 @@ pub struct ProviderRecord {
     pub kind: String,
     /// The operator's word: `enabled`, `draining` or `disabled`.
     pub admin: String,
+    /// Whether it lives in the server; otherwise agents serve it.
+    #[serde(default)]
+    pub hosted: bool,
     /// What it could carry when last seen.
     pub capabilities: Capabilities,
     /// Not to be called before this time.

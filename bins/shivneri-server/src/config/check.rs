@@ -2,9 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use serde_json::Value as Json;
 use shivneri_core::{Lane, ProviderSettings};
-use toml::Value;
 
 use super::{
     AgentConfig, Config, ConfigError, KeyConfig, Overrides, Own, ProviderConfig,
@@ -151,7 +149,6 @@ fn providers(sections: Vec<sections::Provider>) -> Result<Vec<ProviderConfig>, C
         }
         let credentials = section.own.keys().any(|name| !COMMON.contains(&name.as_str()));
         let hosted = section.hosted.unwrap_or(credentials || section.kind == "sandbox");
-        let own = section.own.into_iter().map(|(name, value)| (name, json(value)));
         let default = ProviderSettings::default();
         providers.push(ProviderConfig {
             id: section.id,
@@ -166,22 +163,10 @@ fn providers(sections: Vec<sections::Provider>) -> Result<Vec<ProviderConfig>, C
                     .map(|domains| domains.iter().map(|domain| domain.to_lowercase()).collect()),
             },
             hosted,
-            own: Own(own.collect()),
+            own: Own(section.own.into_iter().collect()),
         });
     }
     Ok(providers)
-}
-
-fn json(value: Value) -> Json {
-    match value {
-        Value::String(text) => Json::String(text),
-        Value::Integer(number) => Json::from(number),
-        Value::Float(number) => Json::from(number),
-        Value::Boolean(truth) => Json::Bool(truth),
-        Value::Datetime(time) => Json::String(time.to_string()),
-        Value::Array(items) => Json::Array(items.into_iter().map(json).collect()),
-        Value::Table(table) => Json::Object(table.into_iter().map(|(k, v)| (k, json(v))).collect()),
-    }
 }
 
 fn identities(

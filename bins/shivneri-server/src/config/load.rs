@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::{
     Config, ConfigError,
     check::checked,
     lines::{line_at, line_of},
-    secrets::{Lookup, resolve},
     sections::File,
 };
 
@@ -67,13 +67,15 @@ impl Source {
             ConfigError::new("", error.message()).at(self.file.clone(), line)
         })?;
         self.overlay_env(&mut table)?;
-        let env: Lookup<'_> =
-            &|name| self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        let mut value = Value::Table(table);
-        resolve(&mut value, "", env)?;
+        let env = |name: &str| {
+            self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+        };
+        let mut value = json(Value::Table(table));
+        shivneri_providers::resolve(&mut value, "", &env)
+            .map_err(|error| ConfigError::new(error.key, error.reason))?;
         let file: File = serde_path_to_error::deserialize(value).map_err(|error| {
             let path = error.path().to_string();
-            named(&path, error.inner().message())
+            named(&path, &error.into_inner().to_string())
         })?;
         checked(file, &self.flags, self.file.is_none())
     }
@@ -125,10 +127,20 @@ fn scalar(text: &str) -> Value {
 
 /// A variable's own mistakes are told by its own name.
 fn check_alone(section: &str, key: &str, text: &str) -> Result<(), String> {
-    let inner = Table::from_iter([(key.to_owned(), scalar(text))]);
-    let table = Table::from_iter([(section.to_owned(), Value::Table(inner))]);
-    let checked: Result<File, _> = File::deserialize(Value::Table(table));
-    checked.map(drop).map_err(|error| error.message().to_owned())
+    let section = serde_json::json!({ section: { key: json(scalar(text)) } });
+    File::deserialize(section).map(drop).map_err(|error| error.to_string())
+}
+
+fn json(value: Value) -> Json {
+    match value {
+        Value::String(text) => Json::String(text),
+        Value::Integer(number) => Json::from(number),
+        Value::Float(number) => Json::from(number),
+        Value::Boolean(truth) => Json::Bool(truth),
+        Value::Datetime(time) => Json::String(time.to_string()),
+        Value::Array(items) => Json::Array(items.into_iter().map(json).collect()),
+        Value::Table(table) => Json::Object(table.into_iter().map(|(k, v)| (k, json(v))).collect()),
+    }
 }
 
 /// The error's key: for an unknown one, serde names it in the message only.

@@ -5,7 +5,6 @@ mod check;
 mod error;
 mod lines;
 mod load;
-mod secrets;
 mod sections;
 #[cfg(test)]
 mod tests;

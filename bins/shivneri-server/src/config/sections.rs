@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
+use serde_json::Value;
 use shivneri_core::{AgentId, LaneName, OnDoubt, ProviderId, health::HealthPolicy};
-use toml::Value;
 
 use super::units::{duration, size};
 

@@ -39,6 +39,8 @@ pub(super) struct Nobody {
     pub(super) reason: String,
     /// Whether that can't change as long as the same providers are known.
     pub(super) forever: bool,
+    /// Whether a free place is all that is missing.
+    pub(super) busy: bool,
 }
 
 /// Others that a reason tells of; beyond that they are counted.
@@ -204,7 +206,11 @@ impl Dispatcher {
 
     fn nobody(&self, run: &Run, snapshot: &Snapshot, now: Instant) -> Nobody {
         if snapshot.all.is_empty() {
-            return Nobody { reason: "no provider is known yet".into(), forever: false };
+            return Nobody {
+                reason: "no provider is known yet".into(),
+                forever: false,
+                busy: false,
+            };
         }
         let delivery = &run.delivery;
         let absent = delivery
@@ -236,7 +242,11 @@ impl Dispatcher {
         if let Some(absent) = absent {
             let _ = write!(reason, "; {absent}: not known yet");
         }
-        Nobody { reason, forever }
+        let busy = snapshot.all.iter().any(|entry| {
+            let stands = !matches!(entry.live().health.standing(now), Standing::Shut);
+            stands && entry.load.free() == 0 && never(entry).is_none()
+        });
+        Nobody { reason, forever, busy }
     }
 
     pub(super) fn schedulers(&self) -> std::sync::MutexGuard<'_, BTreeMap<u8, Box<dyn Scheduler>>> {

@@ -165,9 +165,9 @@ impl Dispatcher {
         nobody: Nobody,
         log: &dyn AttemptLog,
     ) -> Result<Verdict, LogError> {
-        let reason = nobody.reason;
-        if !nobody.forever {
-            return Ok(Verdict::Deferred(Deferral::Held { reason }));
+        let Nobody { reason, forever, busy } = nobody;
+        if !forever {
+            return Ok(Verdict::Deferred(Deferral::Held { reason, busy }));
         }
         if run.delivery.is_in_doubt() {
             log.settle(run.delivery.id, &Transition::InDoubt { reason }).await?;

@@ -40,6 +40,8 @@ pub enum Deferral {
     Held {
         /// Why each provider could not be asked.
         reason: String,
+        /// Whether a provider could take it as soon as one of its places is free.
+        busy: bool,
     },
     /// All that could be asked failed; it is due again later.
     Retry {

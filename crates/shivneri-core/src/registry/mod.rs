@@ -251,6 +251,12 @@ impl Registry {
         }
     }
 
+    /// Counts up whenever some provider's standing changes, or one comes or goes: then mail that
+    /// nobody could take may have somewhere to go.
+    pub fn standings(&self) -> u64 {
+        self.versions.load(Relaxed)
+    }
+
     /// How many attempts could be begun now, over all providers that may take mail.
     pub fn free_places(&self) -> usize {
         self.snapshot().free_places()

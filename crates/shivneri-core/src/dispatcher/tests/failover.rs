@@ -141,7 +141,7 @@ async fn mail_for_a_provider_not_known_yet_is_held() {
     let route = Some(Arc::from(["ses".parse().unwrap()]));
     let delivery = Delivery { route, ..delivery() };
     let verdict = dispatcher.dispatch(&delivery, &()).await.unwrap();
-    let Verdict::Deferred(Deferral::Held { reason }) = verdict else { panic!("{verdict:?}") };
+    let Verdict::Deferred(Deferral::Held { reason, .. }) = verdict else { panic!("{verdict:?}") };
     assert!(reason.contains("ses: not known yet"), "{reason}");
 }
 

@@ -1,0 +1,247 @@
+//! The loop: lease, carry, wait for news.
+
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
+
+use shivneri_core::{Delivery, LogError, decision};
+use tokio::{
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{
+    Courier, CourierState, Drained,
+    carry::{Carried, Undecided, Watched, carry},
+    pace::Pace,
+};
+
+/// Deliveries leased in one go at most.
+const BATCH: usize = 128;
+/// Overdue deliveries settled in one go at most.
+const OVERDUE: usize = 256;
+/// How often a change of the providers' standing is looked for, while mail is held.
+const NEWS: Duration = Duration::from_millis(200);
+/// After a read of the spool failed.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// A task's result: what it carried, and how that ended.
+type Done = Result<Option<String>, LogError>;
+
+/// What one run of the loop owns.
+struct Run {
+    tasks: JoinSet<Done>,
+    carried: HashMap<Id, (Arc<Delivery>, Watched)>,
+    undecided: Undecided,
+    pace: Pace,
+    /// Whether anything was held since the providers' standing last changed.
+    holding: bool,
+    standing: Vec<(String, &'static str)>,
+    looked: Instant,
+    /// No lease before this time.
+    pause: Option<Instant>,
+}
+
+impl Courier {
+    /// Carries mail until `shutdown` is done, and then waits for what is under way, for as long as
+    /// the policy says.
+    ///
+    /// Dropping this future aborts what is under way: its attempts stay open in the log.
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) -> Drained {
+        self.enter(CourierState::Running);
+        let now = Instant::now();
+        let mut run = Run {
+            tasks: JoinSet::new(),
+            carried: HashMap::new(),
+            undecided: Undecided::default(),
+            pace: Pace::new(self.policy.held_per_second, now),
+            holding: false,
+            standing: Vec::new(),
+            looked: now,
+            pause: None,
+        };
+        let registry = Arc::clone(self.dispatcher.registry());
+        let mut seen = registry.version();
+        let mut overdue = tokio::time::interval(self.policy.overdue);
+        overdue.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut shutdown = pin!(shutdown);
+        loop {
+            self.lease(&mut run).await;
+            let wake = self.wake(&mut run);
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(done) = run.tasks.join_next_with_id(), if !run.tasks.is_empty() => {
+                    self.ended(&mut run, done).await;
+                }
+                _ = overdue.tick() => self.settle_overdue(&mut run).await,
+                version = registry.changed(seen) => seen = version,
+                () = self.spool.due_changed() => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            self.look_for_news(&mut run);
+            self.in_flight.store(run.tasks.len(), std::sync::atomic::Ordering::Relaxed);
+        }
+        self.drain(run).await
+    }
+
+    /// Leases what is due, as far as there are places for it.
+    async fn lease(&self, run: &mut Run) {
+        loop {
+            let (now, room) = (self.policy.clock.now(), self.room(run));
+            let is_due = self.spool.next_due().is_some_and(|due| due <= now);
+            if room == 0 || !is_due || self.is_stopped() {
+                return;
+            }
+            match self.spool.lease(room.min(BATCH), now).await {
+                Ok(leased) => {
+                    for delivery in leased {
+                        self.begin(run, delivery);
+                    }
+                }
+                Err(error) => {
+                    self.trouble(run, &error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How many deliveries may be leased now.
+    fn room(&self, run: &mut Run) -> usize {
+        let now = Instant::now();
+        if run.pause.is_some_and(|until| now < until) {
+            return 0;
+        }
+        run.pause = None;
+        let undecided = run.undecided.count();
+        let places = self.dispatcher.registry().free_places().saturating_sub(undecided);
+        let tasks = self.policy.max_in_flight.saturating_sub(run.tasks.len());
+        places.min(tasks).min(run.pace.left(now).saturating_sub(undecided))
+    }
+
+    fn begin(&self, run: &mut Run, delivery: Delivery) {
+        let delivery = Arc::new(delivery);
+        let log = Watched::new(Arc::clone(&self.log), run.undecided.one());
+        let carrying = carry(
+            Arc::clone(&self.dispatcher),
+            Arc::clone(&delivery),
+            log.clone(),
+            self.policy.clock.now(),
+        );
+        let task = run.tasks.spawn(carrying);
+        run.carried.insert(task.id(), (delivery, log));
+    }
+
+    async fn ended(&self, run: &mut Run, done: Result<(Id, Done), JoinError>) {
+        let id = match &done {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((delivery, log)) = run.carried.remove(&id) else { return };
+        match done {
+            Ok((_, ended)) => {
+                if self.finish(&delivery, ended) == Carried::Held {
+                    run.holding = true;
+                    run.pace.count(Instant::now());
+                }
+            }
+            Err(_) => self.after_panic(&delivery, &log).await,
+        }
+    }
+
+    /// Settles what needs no provider: what is past its time, and doubts that have run their
+    /// course.
+    async fn settle_overdue(&self, run: &mut Run) {
+        if self.is_stopped() {
+            return;
+        }
+        let now = self.policy.clock.now();
+        let leased = match self.spool.lease_overdue(OVERDUE, now).await {
+            Ok(leased) => leased,
+            Err(error) => return self.trouble(run, &error),
+        };
+        for delivery in leased {
+            let end = if delivery.deadline <= now {
+                Some(decision::expiry(&delivery))
+            } else {
+                decision::after_doubt(&delivery)
+            };
+            match end {
+                Some(end) => {
+                    let settled = self.log.settle(delivery.id, &end).await;
+                    self.finish(&delivery, settled.map(|()| None));
+                }
+                // To be sent once more, when its turn comes.
+                None => self.spool.release(
+                    delivery.id,
+                    crate::Park { until: now, reason: "an attempt is in doubt".to_owned() },
+                ),
+            }
+        }
+    }
+
+    /// When to look again without any news.
+    fn wake(&self, run: &mut Run) -> Instant {
+        let now = Instant::now();
+        let mut wake = now + Duration::from_secs(60);
+        if let Some(pause) = run.pause {
+            wake = wake.min(pause);
+        } else if run.pace.left(now) == 0 {
+            wake = wake.min(run.pace.next());
+        } else if self.room(run) > 0
+            && let Some(due) = self.spool.next_due()
+        {
+            let wait = due.duration_since(self.policy.clock.now()).unwrap_or_default();
+            // Timers go by the millisecond, and waking before its time finds nothing due.
+            wake = wake.min(now + wait.max(Duration::from_millis(1)));
+        }
+        if run.holding { wake.min(now + self.policy.hold) } else { wake }
+    }
+
+    /// Makes held mail due as soon as some provider's standing has changed.
+    fn look_for_news(&self, run: &mut Run) {
+        let now = Instant::now();
+        if !run.holding || now < run.looked + NEWS {
+            return;
+        }
+        run.looked = now;
+        let views = self.dispatcher.registry().views();
+        let standing: Vec<_> =
+            views.iter().map(|view| (view.id.to_string(), view.status.as_str())).collect();
+        if standing != run.standing {
+            run.standing = standing;
+            run.holding = false;
+            self.spool.unpark();
+        }
+    }
+
+    fn trouble(&self, run: &mut Run, error: &crate::SpoolError) {
+        match self.spool.health().state {
+            crate::SpoolState::Open => {
+                tracing::warn!(%error, "the spool could not be read");
+                run.pause = Some(Instant::now() + READ_AGAIN);
+            }
+            crate::SpoolState::Poisoned { .. } | crate::SpoolState::Closed => {
+                self.stop(&error.to_string());
+            }
+        }
+    }
+
+    async fn drain(&self, mut run: Run) -> Drained {
+        self.enter(CourierState::Draining);
+        let end = Instant::now() + self.policy.drain;
+        while !run.tasks.is_empty() {
+            match tokio::time::timeout_at(end, run.tasks.join_next_with_id()).await {
+                Ok(Some(done)) => self.ended(&mut run, done).await,
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let left = run.tasks.len();
+        if left > 0 {
+            tracing::warn!(left, "the time to drain is over; attempts are left open");
+        }
+        run.tasks.shutdown().await;
+        self.in_flight.store(0, std::sync::atomic::Ordering::Relaxed);
+        self.enter(CourierState::Ended);
+        Drained { left }
+    }
+}

@@ -1,0 +1,128 @@
+//! An email API that takes everything and writes down what it took, to be killed, stopped and
+//! broken by the stories.
+//!
+//! `fake-provider KIND LOG` prints `listening HOST:PORT`. `POST /_mode/ok` and `/_mode/503` set how it
+//! answers; each accepted mail is one line in LOG: the message's id.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+
+/// How long a mail takes.
+const LATENCY: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+struct Api {
+    kind: String,
+    log: Mutex<File>,
+    /// The status it answers with; 0: as the API does.
+    mode: AtomicU16,
+    count: AtomicU64,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(kind), Some(log)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: fake-provider KIND LOG".into());
+    };
+    let api = Arc::new(Api {
+        kind,
+        log: Mutex::new(File::options().create(true).append(true).open(log)?),
+        mode: AtomicU16::new(0),
+        count: AtomicU64::new(0),
+    });
+    let router = Router::new()
+        .route("/_mode/{mode}", post(set_mode))
+        .route("/{*path}", get(probe).post(send))
+        .layer(DefaultBodyLimit::max(64 << 20))
+        .with_state(api);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening {}", listener.local_addr()?);
+    axum::serve(listener, router).await?;
+    Ok(())
+}
+
+async fn set_mode(State(api): State<Arc<Api>>, Path(mode): Path<String>) -> StatusCode {
+    api.mode.store(mode.parse().unwrap_or(0), Relaxed);
+    StatusCode::NO_CONTENT
+}
+
+fn broken(api: &Api) -> Option<Response> {
+    let mode = api.mode.load(Relaxed);
+    let status = StatusCode::from_u16(mode).ok()?;
+    Some((status, "out of order").into_response())
+}
+
+async fn probe(State(api): State<Arc<Api>>) -> Response {
+    let answer = r#"{"scopes":["mail.send"],"items":[],"SendingEnabled":true}"#;
+    broken(&api).unwrap_or_else(|| json(StatusCode::OK, answer.to_owned()))
+}
+
+async fn send(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    tokio::time::sleep(LATENCY).await;
+    if let Some(broken) = broken(&api) {
+        return broken;
+    }
+    let Some(id) = message_id(&headers, &body) else {
+        return json(StatusCode::BAD_REQUEST, format!(r#"{{"message":"no id in {uri}"}}"#));
+    };
+    let line = format!("{id}\n");
+    api.log
+        .lock()
+        .expect("no holder panics")
+        .write_all(line.as_bytes())
+        .expect("the log is writable");
+    let number = api.count.fetch_add(1, Relaxed);
+    match api.kind.as_str() {
+        "sendgrid" => {
+            let mut response = StatusCode::ACCEPTED.into_response();
+            let id = format!("sg-{number}").parse().unwrap_or(HeaderValue::from_static("sg"));
+            response.headers_mut().insert("x-message-id", id);
+            response
+        }
+        "mailgun" => {
+            let body =
+                format!(r#"{{"id":"<{number}@example.com>","message":"Queued. Thank you."}}"#);
+            json(StatusCode::OK, body)
+        }
+        _ => json(StatusCode::OK, format!(r#"{{"MessageId":"ses-{number}"}}"#)),
+    }
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [("content-type", "application/json")], body).into_response()
+}
+
+/// The id that each API carries along under `shivneri_id`: the first UUID after that word.
+fn message_id(_: &HeaderMap, body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let after = text.find("shivneri_id")? + "shivneri_id".len();
+    let rest = &text[after..];
+    let is_uuid = |candidate: &str| {
+        candidate.len() == 36
+            && candidate.bytes().enumerate().all(|(at, byte)| match at {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            })
+    };
+    (0..rest.len().saturating_sub(35))
+        .filter_map(|at| rest.get(at..at + 36))
+        .find(|candidate| is_uuid(candidate))
+        .map(str::to_owned)
+}

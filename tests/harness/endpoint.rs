@@ -1,0 +1,58 @@
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::Process;
+
+/// A fake email API in a process of its own, with the list of what it took.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub process: Process,
+    kind: &'static str,
+    address: String,
+    log: PathBuf,
+}
+
+impl Endpoint {
+    pub fn start(kind: &'static str, dir: &Path) -> Self {
+        let log = dir.join(format!("{kind}-took"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fake-provider"));
+        command.arg(kind).arg(&log);
+        let mut process = Process::spawn(&format!("{kind}-api"), dir, &mut command);
+        let address = process.line("listening ");
+        Self { process, kind, address, log }
+    }
+
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn credentials(&self) -> &'static [(&'static str, &'static str)] {
+        match self.kind {
+            "mailgun" => &[("api_key", "key-test"), ("domain", "example.com")],
+            "ses" => &[
+                ("access_key_id", "AKIDEXAMPLE"),
+                ("secret_access_key", "test"),
+                ("region", "eu-west-1"),
+            ],
+            _ => &[("api_key", "SG.test")],
+        }
+    }
+
+    /// The ids of the mails it took, each time it took them.
+    pub fn took(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Answers with this status from now on; `ok`: as the API does.
+    pub async fn set_mode(&self, mode: &str) {
+        let url = format!("{}/_mode/{mode}", self.url());
+        reqwest::Client::new().post(url).send().await.unwrap().error_for_status().unwrap();
+    }
+}

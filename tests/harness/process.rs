@@ -1,0 +1,106 @@
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Endpoint, Server};
+
+/// A child process, killed when dropped. What it logs goes to a file in the story's directory.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    pub fn spawn(name: &str, dir: &Path, command: &mut Command) -> Self {
+        let log = File::options().create(true).append(true).open(dir.join(format!("{name}.log")));
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.unwrap())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} could not be started: {error}"));
+        Self { child }
+    }
+
+    /// The rest of the first line of its output that begins with `prefix`.
+    pub fn line(&mut self, prefix: &str) -> String {
+        let stdout = self.child.stdout.as_mut().expect("stdout is piped");
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        lines
+            .find_map(|line| line.strip_prefix(prefix).map(str::to_owned))
+            .unwrap_or_else(|| panic!("the process ended before it said {prefix:?}"))
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Builds the programs once and says where they are.
+pub fn program(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let dir = BUILT.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--locked", "--quiet", "-p", "shivneri-server", "-p", "shivneri-agent"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .status()
+            .unwrap();
+        assert!(status.success(), "the programs could not be built");
+        let exe = Path::new(env!("CARGO_BIN_EXE_fake-provider"));
+        exe.parent().unwrap().to_owned()
+    });
+    dir.join(name)
+}
+
+/// An agent process.
+#[derive(Debug)]
+pub struct Agent {
+    pub process: Process,
+}
+
+impl Agent {
+    /// Starts an agent of this kind against a fake endpoint. The same name has the same journal.
+    pub fn start(server: &Server, name: &str, endpoint: &Endpoint) -> Self {
+        let dir = server.dir();
+        let set = |key: &str, value: &str| format!("{key}={value}");
+        let mut command = Command::new(program("shivneri-agent"));
+        command
+            .args(["--server", &format!("http://{}", server.agents())])
+            .args(["--id", name, "--kind", endpoint.kind(), "--state"])
+            .arg(dir.join(format!("state-{name}")))
+            .args(["--set", &set("base_url", &endpoint.url())]);
+        for (key, value) in endpoint.credentials() {
+            command.args(["--set", &set(key, value)]);
+        }
+        Self { process: Process::spawn(name, dir, &mut command) }
+    }
+}

@@ -1,0 +1,80 @@
+use std::{path::Path, process::Command, time::Duration};
+
+use serde_json::Value;
+use tokio::time::{Instant, interval};
+
+use super::{Process, process::program};
+
+/// A server process and its API.
+#[derive(Debug)]
+pub struct Server {
+    pub process: Process,
+    dir: tempfile::TempDir,
+    http: String,
+    agents: String,
+    client: reqwest::Client,
+}
+
+impl Server {
+    /// Starts a server with this configuration in a directory of its own.
+    pub fn start(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("shivneri.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new(program("shivneri-server"));
+        command.arg("--config").arg(file).args(["--http", ":0", "--agents", ":0", "--data"]);
+        command.arg(dir.path().join("data"));
+        let mut process = Process::spawn("server", dir.path(), &mut command);
+        let ready = process.line("ready ");
+        let of = |key: &str| {
+            let word = ready.split_whitespace().find_map(|word| word.strip_prefix(key));
+            word.unwrap_or_else(|| panic!("no {key} in {ready:?}")).to_owned()
+        };
+        let (http, agents) = (of("http="), of("agents="));
+        Self { process, dir, http, agents, client: reqwest::Client::new() }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn agents(&self) -> &str {
+        &self.agents
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.client.get(self.url(path)).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    pub async fn message(&self, id: &str) -> Value {
+        self.get(&format!("/v1/messages/{id}")).await
+    }
+
+    pub async fn status_of(&self, provider: &str) -> Option<String> {
+        let providers = self.get("/v1/providers").await;
+        let found = providers["data"].as_array().unwrap().iter().find(|p| p["id"] == provider)?;
+        found["status"].as_str().map(str::to_owned)
+    }
+
+    /// Looks until a provider has one of these statuses.
+    pub async fn wait_for_status(&self, provider: &str, wanted: &[&str], within: Duration) {
+        let begun = Instant::now();
+        let mut ticker = interval(Duration::from_millis(20));
+        loop {
+            let status = self.status_of(provider).await;
+            if status.as_deref().is_some_and(|status| wanted.contains(&status)) {
+                return;
+            }
+            assert!(
+                begun.elapsed() < within,
+                "{provider} is {status:?}, not one of {wanted:?}, after {within:?}"
+            );
+            ticker.tick().await;
+        }
+    }
+}

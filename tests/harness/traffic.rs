@@ -1,0 +1,165 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, interval},
+};
+
+use super::{Endpoint, Server};
+
+/// Steady mail by HTTP until it is stopped.
+#[derive(Debug)]
+pub struct Traffic {
+    task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    ids: Arc<Mutex<Vec<String>>>,
+}
+
+impl Traffic {
+    /// Hands over so many mails a second; every one must be acknowledged.
+    pub fn start(server: &Server, rate: u32) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let ids = Arc::new(Mutex::new(Vec::new()));
+        let url = server.url("/v1/messages");
+        let task = tokio::spawn(send(url, rate, stopped, Arc::clone(&ids)));
+        Self { task, stop, ids }
+    }
+
+    pub fn acknowledged(&self) -> usize {
+        self.ids.lock().unwrap().len()
+    }
+
+    /// Stops it and gives the ids of all that were acknowledged.
+    pub async fn stop(self) -> Vec<String> {
+        self.stop.send_replace(true);
+        self.task.await.unwrap();
+        Arc::try_unwrap(self.ids).unwrap().into_inner().unwrap()
+    }
+}
+
+async fn send(
+    url: String,
+    rate: u32,
+    stopped: watch::Receiver<bool>,
+    ids: Arc<Mutex<Vec<String>>>,
+) {
+    let client = reqwest::Client::new();
+    let mut ticker = interval(Duration::from_secs(1) / rate);
+    let mut running = tokio::task::JoinSet::new();
+    let mut number = 0;
+    while !*stopped.borrow() {
+        ticker.tick().await;
+        number += 1;
+        let mail = json!({
+            "from": "Shop <shop@example.com>",
+            "to": [format!("customer-{number}@example.org")],
+            "subject": format!("Order {number}"),
+            "text": "Thank you.",
+        });
+        let (request, ids) = (client.post(&url).json(&mail), Arc::clone(&ids));
+        running.spawn(async move {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 202);
+            let answer: Value = answer.json().await.unwrap();
+            ids.lock().unwrap().push(answer["id"].as_str().unwrap().to_owned());
+        });
+        while let Some(ended) = running.try_join_next() {
+            ended.unwrap();
+        }
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// What a story's books say at its end.
+#[derive(Debug)]
+pub struct Books {
+    /// Every message as the API shows it, by id.
+    pub messages: HashMap<String, Value>,
+    /// How often each message was taken by any endpoint.
+    pub taken: HashMap<String, usize>,
+}
+
+impl Books {
+    /// Waits until every message has its end, and reads all books.
+    pub async fn close(
+        server: &Server,
+        ids: &[String],
+        endpoints: &[&Endpoint],
+        within: Duration,
+    ) -> Self {
+        let begun = Instant::now();
+        let mut messages = HashMap::new();
+        let mut ticker = interval(Duration::from_millis(50));
+        for id in ids {
+            loop {
+                let message = server.message(id).await;
+                if !matches!(message["status"].as_str(), Some("queued" | "sending")) {
+                    messages.insert(id.clone(), message);
+                    break;
+                }
+                assert!(begun.elapsed() < within, "still on its way after {within:?}: {message:#}");
+                ticker.tick().await;
+            }
+        }
+        let mut taken = HashMap::new();
+        for id in endpoints.iter().flat_map(|endpoint| endpoint.took()) {
+            *taken.entry(id).or_insert(0) += 1;
+        }
+        Self { messages, taken }
+    }
+
+    /// None lost; doubled only where the API shows a possible duplicate; the audit adds up.
+    pub async fn check(&self, server: &Server) {
+        let lost: Vec<_> =
+            self.messages.keys().filter(|id| !self.taken.contains_key(*id)).collect();
+        assert!(lost.is_empty(), "{} lost, as {:#}", lost.len(), self.messages[lost[0]]);
+        for (id, times) in &self.taken {
+            let message = &self.messages[id];
+            assert!(
+                *times == 1 || message["possible_duplicate"] == true,
+                "taken {times} times and not shown as possible: {message:#}"
+            );
+        }
+        let audit = server.get("/v1/audit").await;
+        assert_eq!(audit["gap"], 0, "{audit}");
+        assert_eq!(audit["accepted"], self.messages.len(), "{audit}");
+    }
+
+    /// How many were shown as possible duplicates, and how many really were.
+    pub fn duplicates(&self) -> (usize, usize) {
+        let possible = self.messages.values().filter(|m| m["possible_duplicate"] == true).count();
+        (possible, self.taken.values().filter(|times| **times > 1).count())
+    }
+
+    /// The attempts at a provider that began between two times.
+    pub fn attempts_at(&self, provider: &str, from: SystemTime, to: SystemTime) -> Vec<&Value> {
+        let (from, to) = (millis(from), millis(to));
+        let attempts =
+            self.messages.values().flat_map(|message| message["attempts"].as_array().unwrap());
+        attempts
+            .filter(|attempt| attempt["provider"] == provider)
+            .filter(|attempt| {
+                let at = parse_millis(attempt["started_at"].as_str().unwrap());
+                at >= from && at < to
+            })
+            .collect()
+    }
+}
+
+fn millis(time: SystemTime) -> u128 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()
+}
+
+/// RFC 3339 in UTC to milliseconds since the epoch.
+fn parse_millis(text: &str) -> u128 {
+    let time: jiff::Timestamp = text.parse().unwrap();
+    u128::try_from(time.as_millisecond()).unwrap()
+}

@@ -1,0 +1,6 @@
+//! Stories with real processes: a server, agents, and email APIs that are killed, stopped and
+//! broken while mail flows.
+#![cfg(test)]
+
+mod agent_loss;
+mod harness;

@@ -1,1 +1,0 @@
-//! (stub during bootstrap)
