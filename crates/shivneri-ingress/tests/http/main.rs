@@ -1,0 +1,13 @@
+//! The HTTP API as a client sees it, over real spools.
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod access;
+mod agents;
+mod idempotency;
+mod messages;
+mod metrics;
+mod providers;
+mod refusals;
+mod rig;
+mod sockets;
+mod state;
