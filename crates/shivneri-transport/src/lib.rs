@@ -28,7 +28,7 @@
 
 pub mod agent;
 mod frame;
-pub mod hub;
+mod hub;
 mod journal;
 mod protocol;
 
@@ -40,4 +40,7 @@ mod protocol;
 #[path = "gen/shivneri.agent.v1.rs"]
 mod wire;
 
-pub use hub::{Hub, HubOptions, RemoteProvider};
+pub use hub::{
+    Caller, Directory, Hub, HubError, HubOptions, Refusal, RegistrySessions, RemoteProvider,
+    Sessions,
+};

@@ -13,8 +13,9 @@ use tonic::Streaming;
 
 use super::{
     Inner,
+    questions::Reply,
     reconcile::Claims,
-    session::{Reply, Session, Taking},
+    session::{Session, Taking},
     settling::Late,
 };
 use crate::{
@@ -123,7 +124,7 @@ fn take(
     match frame {
         Frame::Beat(beat) => {
             hub.open(session);
-            session.tell(|| hub.sessions.beat(provider, agent, generation, beat.in_flight));
+            session.news.tell(|| hub.sessions.beat(provider, agent, generation, beat.in_flight));
         }
         Frame::Ask(ask) => {
             // Without room the agent gets no answer, and gives the offer back when it lapses.
@@ -139,22 +140,23 @@ fn take(
             }
         }
         Frame::Terms(terms) => {
-            session.set_terms(terms.window, terms.capabilities.map(decode_capabilities));
+            let window = terms.window.max(1);
+            session.set_terms(window, terms.capabilities.map(decode_capabilities));
             hub.provider_of(session).agree();
             if session.taking() == Taking::Offers {
-                session.tell(|| hub.sessions.ready(provider, agent, generation, terms.window));
+                session.news.tell(|| hub.sessions.ready(provider, agent, generation, window));
             }
         }
         Frame::Draining(_) => {
             hub.open(session);
             session.set_taking(Taking::Nothing);
-            session.tell(|| hub.sessions.draining(provider, agent, generation));
+            session.news.tell(|| hub.sessions.draining(provider, agent, generation));
         }
         Frame::Ready(_) => {
             if session.taking() == Taking::Nothing && !hub.is_stopping() {
                 session.set_taking(Taking::Offers);
                 let window = session.window();
-                session.tell(|| hub.sessions.ready(provider, agent, generation, window));
+                session.news.tell(|| hub.sessions.ready(provider, agent, generation, window));
             }
         }
         Frame::ProbeReport(report) => session.answered(report.id, Reply::ProbeReport(report)),

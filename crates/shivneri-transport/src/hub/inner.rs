@@ -149,7 +149,7 @@ impl Inner {
 
     /// The agent has beaten: from the first time on its session takes offers.
     pub(super) fn open(&self, session: &Arc<Session>) {
-        session.tell_opened(|| {
+        session.news.opened(|| {
             let taking = if self.is_stopping() { Taking::Nothing } else { Taking::Offers };
             session.set_taking(taking);
             let provider = self.provider_of(session);
@@ -171,7 +171,7 @@ impl Inner {
             }
             roster.providers.get(&session.provider).cloned()
         };
-        session.tell_closed(|| {
+        session.news.closed(|| {
             if let Some(provider) = provider {
                 provider.leave(identity);
             }

@@ -4,8 +4,10 @@ mod acknowledging;
 mod directory;
 mod driver;
 mod inner;
+mod news;
 mod offered;
 mod outgoing;
+mod questions;
 mod reconcile;
 mod remote;
 mod service;
@@ -18,14 +20,18 @@ use std::{fmt, sync::Arc, time::Duration};
 use shivneri_core::{AttemptLog, Capabilities, LateOutcomes, ProviderId};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
     time::{interval, timeout},
 };
 use tonic::transport::{Server, server::TcpIncoming};
 use uuid::Uuid;
 
-use self::{acknowledging::Acknowledging, inner::Inner, service::Service};
+use self::{
+    acknowledging::Acknowledging,
+    inner::Inner,
+    service::{GREETINGS, Service},
+};
 pub use self::{
     directory::{Caller, Directory, Refusal},
     remote::RemoteProvider,
@@ -151,7 +157,9 @@ impl Hub {
         let _closing = Closing(&self.inner);
         let (drivers, mut waiting) = mpsc::channel(DRIVERS_WAITING);
         let (stop, stopped) = oneshot::channel::<()>();
-        let service = AgentsServer::new(Service { hub: Arc::clone(&self.inner), drivers })
+        let greetings = Semaphore::new(GREETINGS);
+        let service = Service { hub: Arc::clone(&self.inner), drivers, greetings };
+        let service = AgentsServer::new(service)
             .max_decoding_message_size(MAX_FRAME)
             .max_encoding_message_size(MAX_FRAME);
         let server = Server::builder()

@@ -13,7 +13,7 @@ use shivneri_core::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::session::{Reply, Session};
+use super::{questions::Reply, session::Session};
 use crate::{
     frame::{decode_failure, decode_lookup, encode_attempt},
     wire::{self, server_frame::Frame},

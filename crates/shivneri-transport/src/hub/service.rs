@@ -5,7 +5,10 @@ use std::{collections::HashSet, pin::Pin, sync::Arc};
 use futures_util::{Stream, stream};
 use secrecy::SecretString;
 use shivneri_core::{AgentId, AgentSession, ProviderId};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 use tonic::{Code, Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
@@ -25,7 +28,12 @@ pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Service {
     pub(super) hub: Arc<Inner>,
     pub(super) drivers: mpsc::Sender<Driver>,
+    /// Who has not yet proven anything, and may send a Hello of 16 MiB.
+    pub(super) greetings: Semaphore,
 }
+
+/// How many greetings are listened to at once.
+pub(super) const GREETINGS: usize = 64;
 
 #[tonic::async_trait]
 impl Agents for Service {
@@ -35,6 +43,10 @@ impl Agents for Service {
         &self,
         request: Request<Streaming<wire::AgentFrame>>,
     ) -> Result<Response<OutgoingFrames>, Status> {
+        let _greeting = self
+            .greetings
+            .try_acquire()
+            .map_err(|_| Status::resource_exhausted("too many agents greet at once"))?;
         let peer = request.remote_addr();
         let token = bearer(request.metadata());
         let mut frames = request.into_inner();
@@ -48,6 +60,9 @@ impl Agents for Service {
         let protocol = protocol.ok_or_else(|| protocol_refused(&hello))?;
         let agent: AgentId = name("agent", &hello.agent)?;
         let provider: ProviderId = name("provider", &hello.provider)?;
+        if !is_kind(&hello.kind) {
+            return Err(Status::invalid_argument("kind is not 1 to 64 of a-z 0-9 _ -"));
+        }
         let caller = Caller {
             agent: &agent,
             provider: &provider,
@@ -83,7 +98,9 @@ impl Agents for Service {
             incarnation: uuid_bytes(&ours),
             beat_ms,
         }));
-        let (window, boot) = (hello.window, &hello.boot);
+        let boot: String =
+            hello.boot.chars().filter(char::is_ascii_alphanumeric).take(36).collect();
+        let window = hello.window;
         tracing::info!(%agent, %provider, kind = %hello.kind, generation, %journal, window, %boot, "agent connected");
         let driver = drive(Arc::clone(&self.hub), session, frames, claims);
         let going_down = |_| Status::unavailable("the server is going down");
@@ -123,6 +140,11 @@ fn name<T: std::str::FromStr<Err: std::fmt::Display>>(
     text: &str,
 ) -> Result<T, Status> {
     text.parse().map_err(|error| Status::invalid_argument(format!("{field}: {error}")))
+}
+
+fn is_kind(kind: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    (1..=64).contains(&kind.len()) && kind.bytes().all(fits)
 }
 
 fn invalid(error: &FrameError) -> Status {

@@ -16,7 +16,9 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::{
+    news::News,
     offered::{Offered, Pending},
+    questions::{Questions, Reply},
     settling::Settling,
 };
 use crate::{
@@ -43,12 +45,6 @@ pub(super) enum Taking {
     Nothing,
 }
 
-/// Questions that may be open at one agent.
-const QUESTIONS: usize = 64;
-
-/// An answer to a question put to the agent.
-pub(super) type Reply = wire::agent_frame::Frame;
-
 #[derive(Debug)]
 pub(super) struct Session {
     /// Names it in body calls.
@@ -56,7 +52,8 @@ pub(super) struct Session {
     pub(super) identity: AgentSession,
     pub(super) provider: ProviderId,
     state: Mutex<State>,
-    told: Mutex<Told>,
+    pub(super) news: News,
+    questions: Questions,
     settling: Arc<Settling>,
     over: watch::Sender<bool>,
     idle: Arc<Notify>,
@@ -72,8 +69,6 @@ struct State {
     offers: HashMap<AttemptId, Offered>,
     /// Attempts of earlier sessions that still run there and take places in the window.
     running: HashSet<AttemptId>,
-    questions: HashMap<u64, oneshot::Sender<Reply>>,
-    next_question: u64,
 }
 
 /// What a new session starts from.
@@ -90,14 +85,6 @@ pub(super) struct Opening {
 #[derive(Debug)]
 pub(super) struct Remains(Vec<(AttemptId, Offered)>);
 
-/// What was told about a session, in order and each once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Opened,
-    Closed,
-}
-
 impl Session {
     pub(super) fn new(
         opening: Opening,
@@ -112,15 +99,14 @@ impl Session {
             capabilities: Arc::new(opening.capabilities),
             offers: HashMap::new(),
             running: opening.running,
-            questions: HashMap::new(),
-            next_question: 1,
         };
         let session = Self {
             key: Uuid::new_v4(),
             identity: opening.identity,
             provider: opening.provider,
             state: Mutex::new(state),
-            told: Mutex::new(Told::Nothing),
+            news: News::default(),
+            questions: Questions::default(),
             settling,
             over: watch::Sender::new(false),
             idle,
@@ -273,53 +259,16 @@ impl Session {
         &self,
         question: impl FnOnce(u64) -> Frame,
     ) -> Result<oneshot::Receiver<Reply>, SendError> {
-        let (answer, answered) = oneshot::channel();
-        let mut state = self.state();
-        state.questions.retain(|_, waiting| !waiting.is_closed());
-        if state.questions.len() >= QUESTIONS {
-            return Err(SendError::not_started("the agent has too many questions open"));
+        let (id, answered) = self.questions.open()?;
+        if self.push(question(id)) {
+            return Ok(answered);
         }
-        let id = state.next_question;
-        state.next_question += 1;
-        if !state.push(Outgoing::Frame(question(id))) {
-            return Err(SendError::not_started("the agent can't be asked now"));
-        }
-        state.questions.insert(id, answer);
-        Ok(answered)
+        self.questions.close(id);
+        Err(SendError::not_started("the agent can't be asked now"))
     }
 
     pub(super) fn answered(&self, id: u64, reply: Reply) {
-        if let Some(waiting) = self.state().questions.remove(&id) {
-            // Who asked may have left.
-            let _ = waiting.send(reply);
-        }
-    }
-
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells that it opened, the first time; never after it closed.
-    pub(super) fn tell_opened(&self, news: impl FnOnce()) {
-        let mut told = self.told();
-        if *told == Told::Nothing {
-            *told = Told::Opened;
-            news();
-        }
-    }
-
-    /// Tells something while it is open.
-    pub(super) fn tell(&self, news: impl FnOnce()) {
-        if *self.told() == Told::Opened {
-            news();
-        }
-    }
-
-    /// Tells that it closed, if its opening was told.
-    pub(super) fn tell_closed(&self, news: impl FnOnce()) {
-        if std::mem::replace(&mut *self.told(), Told::Closed) == Told::Opened {
-            news();
-        }
+        self.questions.answered(id, reply);
     }
 
     pub(super) fn set_taking(&self, taking: Taking) {
@@ -366,13 +315,13 @@ impl Session {
     pub(super) fn end(&self) -> Option<Remains> {
         let mut state = self.state();
         state.out.take()?;
-        state.questions.clear();
         let offers: Vec<_> = state.offers.drain().collect();
         // Noted before anybody can know that the session is over, so that what the agent says
         // over its next connection waits for the commit.
         let waited_for = offers.iter().filter(|(_, offered)| offered.waiter.is_some());
         waited_for.for_each(|(attempt, _)| self.settling.begin(*attempt, None));
         drop(state);
+        self.questions.close_all();
         self.over.send_replace(true);
         self.idle.notify_waiters();
         Some(Remains(offers))

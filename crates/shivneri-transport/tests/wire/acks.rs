@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::{
     house::soon,
-    raw::{Raw, accepted, entry, hello},
+    raw::{self, Raw, accepted, entry, hello},
     running::Server,
     wire::server_frame::Frame as Said,
-    wire::{Beat, Hello, ProbeReport, agent_frame::Frame, journal_entry::State},
+    wire::{self, Ask, Beat, Hello, ProbeReport, agent_frame::Frame, journal_entry::State},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,4 +84,43 @@ async fn a_finding_that_overtakes_the_commit_of_a_doubt_waits_for_it() {
     assert_eq!(server.house.late(id).await, "accepted");
     let Some(Said::Ack(ack)) = raw.hears().await else { panic!("no acknowledgement") };
     assert_eq!((ack.attempt, ack.forget), (attempt, true));
+}
+
+/// What a confused or hostile agent may say once it is in.
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_frames_hurt_nobody_but_the_session_that_sent_them() {
+    let server = Arc::new(Server::start().await);
+    let mut good = Raw::join(&server.url(), hello("good", Uuid::new_v4())).await;
+    let seat = server.house.session("good", 0).await;
+    let short = || bytes::Bytes::from_static(b"short");
+    let id = || raw::bytes(&Uuid::new_v4());
+    let frames: [(Option<Frame>, bool); 9] = [
+        (None, true),
+        (Some(Frame::Report(wire::Report { attempt: id(), outcome: None })), true),
+        (Some(Frame::Ask(Ask { attempt: id() })), true),
+        (Some(Frame::ProbeReport(ProbeReport { id: 99, failure: None })), true),
+        (Some(Frame::LookupReport(wire::LookupReport { id: 99, answer: None })), true),
+        (Some(Frame::Terms(wire::Terms { window: 0, capabilities: None })), true),
+        (Some(Frame::Report(wire::Report { attempt: short(), outcome: None })), false),
+        (Some(Frame::Ask(Ask { attempt: short() })), false),
+        (Some(Frame::Hello(hello("odd", Uuid::new_v4()))), false),
+    ];
+    for (frame, stays) in frames {
+        let mut odd = Raw::join(&server.url(), hello("odd", Uuid::new_v4())).await;
+        let generation = odd.welcome.generation;
+        server.house.session("odd", generation - 1).await;
+        let said = format!("{frame:?}");
+        odd.say_whatever(frame).await;
+        odd.say(Frame::Draining(wire::Draining {})).await;
+        if stays {
+            server.house.has_news("odd draining").await;
+            server.house.clear_news();
+        } else {
+            assert_eq!(odd.hears().await, None, "{said}");
+        }
+    }
+    let (_, sent) = server.start_attempt(&seat, OnDoubt::Resend);
+    let attempt = good.hears_offer().await.attempt.unwrap().id;
+    good.report(&attempt, accepted()).await;
+    assert_eq!(soon(sent).await.unwrap(), "accepted");
 }

@@ -87,6 +87,7 @@ async fn what_is_no_hello_gets_no_welcome() {
         crate::wire::Hello { provider: String::new(), ..good() },
         crate::wire::Hello { journal: bytes::Bytes::from_static(b"short"), ..good() },
         crate::wire::Hello { window: 0, ..good() },
+        crate::wire::Hello { kind: "two words".into(), ..good() },
     ] {
         assert_eq!(code(Raw::greet(&server.url(), bad).await), invalid);
     }

@@ -12,7 +12,7 @@ use shivneri_core::{
     AgentId, AgentSession, Attempt, AttemptId, AttemptLog, DeliveryId, LateOutcomes, LogError,
     Outcome, ProviderId, Transition, UnsettledAttempt,
 };
-use shivneri_transport::hub::{Caller, Directory, Refusal, RemoteProvider, Sessions};
+use shivneri_transport::{Caller, Directory, Refusal, RemoteProvider, Sessions};
 use tokio::{sync::watch, time::timeout};
 
 use crate::running::Seat;
@@ -104,6 +104,10 @@ impl House {
 
     pub(crate) fn news(&self) -> Vec<String> {
         self.books().news.clone()
+    }
+
+    pub(crate) fn clear_news(&self) {
+        self.change(|books| books.news.clear());
     }
 
     pub(crate) fn beats(&self) -> usize {

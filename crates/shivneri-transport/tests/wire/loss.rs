@@ -5,7 +5,7 @@ use shivneri_testkit::{
     ScriptedProvider, Step,
     mail::{builder_from_to, mail},
 };
-use shivneri_transport::hub::HubOptions;
+use shivneri_transport::HubOptions;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 

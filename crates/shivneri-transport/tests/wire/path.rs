@@ -1,7 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use shivneri_core::{
-    Answer, Capabilities, EmailProvider, Failure, Fault, Lookup, OnDoubt, Scope, SendError,
+    Answer, Attempt, Capabilities, Email, EmailProvider, Failure, Fault, Lookup, OnDoubt,
+    ProviderId, Receipt, Scope, SendError,
 };
 use shivneri_testkit::{ScriptedProvider, Step, mail::mail};
 use shivneri_transport::agent::Exit;
@@ -159,4 +160,44 @@ async fn a_throttled_agent_gives_back_what_it_had_not_started() {
     server.house.hold_go(false);
     assert_eq!(soon(second).await.unwrap(), "not_started");
     assert_eq!(provider.call_count(), 1);
+}
+
+/// Breaks the contract in the worst way.
+#[derive(Debug)]
+struct Panicking(ScriptedProvider);
+
+#[async_trait::async_trait]
+impl EmailProvider for Panicking {
+    fn id(&self) -> &ProviderId {
+        self.0.id()
+    }
+
+    fn kind(&self) -> &str {
+        self.0.kind()
+    }
+
+    fn capabilities(&self) -> Arc<Capabilities> {
+        self.0.capabilities()
+    }
+
+    async fn send(&self, email: &Email, _: &Attempt) -> Result<Receipt, SendError> {
+        panic!("a bug, at {}", email.id());
+    }
+
+    async fn probe(&self) -> Result<(), SendError> {
+        self.0.probe().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_panics_leaves_its_mail_in_doubt_and_the_agent_alive() {
+    let (server, dir) = (Server::start().await, tempfile::tempdir().unwrap());
+    let provider = Arc::new(Panicking(ScriptedProvider::new("acme")));
+    let mut agent = Agent::start(provider, agent_options(&server.url(), dir.path()));
+    let seat = server.house.session("a", 0).await;
+    for n in 0..2 {
+        assert_eq!(server.dispatch(&seat, &mail(n)).await, "in_doubt");
+    }
+    agent.leave();
+    assert_eq!(agent.left().await.unwrap(), Exit::Drained);
 }

@@ -77,7 +77,12 @@ impl Raw {
     }
 
     pub(crate) async fn say(&self, frame: Frame) {
-        self.frames.send(AgentFrame { frame: Some(frame) }).await.unwrap();
+        self.say_whatever(Some(frame)).await;
+    }
+
+    /// Says even what is no frame; lost where the server has closed.
+    pub(crate) async fn say_whatever(&self, frame: Option<Frame>) {
+        let _ = self.frames.send(AgentFrame { frame }).await;
     }
 
     pub(crate) async fn report(&self, attempt: &Bytes, outcome: wire::outcome::End) {

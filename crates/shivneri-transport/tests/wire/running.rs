@@ -12,10 +12,10 @@ use shivneri_core::{
     AgentSession, Attempt, AttemptId, AttemptLog, Email, EmailProvider, Failure, OnDoubt, Outcome,
     Transition,
 };
-use shivneri_testkit::{ScriptedProvider, mail::mail};
+use shivneri_testkit::mail::mail;
 use shivneri_transport::{
+    Hub, HubError, HubOptions, RemoteProvider,
     agent::{self, AgentError, AgentOptions, Exit},
-    hub::{Hub, HubError, HubOptions, RemoteProvider},
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
@@ -155,7 +155,7 @@ pub(crate) fn agent_options(server: &str, dir: &Path) -> AgentOptions {
 }
 
 impl Agent {
-    pub(crate) fn start(provider: Arc<ScriptedProvider>, options: AgentOptions) -> Self {
+    pub(crate) fn start(provider: Arc<dyn EmailProvider>, options: AgentOptions) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let state = options.state_dir.clone();
         let shutdown = async { stopped.await.unwrap_or_default() };
