@@ -31,6 +31,7 @@ pub(crate) struct Cli {
         long,
         global = true,
         env = "SHIVNERI_URL",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8525",
         value_name = "URL"
     )]

@@ -1,6 +1,7 @@
 //! `shivneri providers`: what they are doing, and the operator's word to them.
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
@@ -97,7 +98,7 @@ struct ProviderAgent {
 }
 
 impl Provider {
-    fn row(&self) -> [String; 14] {
+    fn row(&self, now: Timestamp) -> [String; 16] {
         let millis = |value: Option<f64>| or_dash(value.map(|ms| format!("{ms:.0}")));
         let agents = self.agents.iter().map(|agent| match &agent.session {
             Some(session) => format!("{} ({session})", agent.id),
@@ -107,7 +108,7 @@ impl Provider {
             self.id.clone(),
             self.kind.clone(),
             self.status.clone(),
-            or_dash(self.since.as_deref()),
+            or_dash(self.since.as_deref().map(|since| render::age(since, now))),
             or_dash(self.tier),
             or_dash(self.weight),
             or_dash(self.share.map(|share| format!("{:.0}%", share * 100.0))),
@@ -115,9 +116,9 @@ impl Provider {
             format!("{}/{}", millis(self.latency_ms.p50), millis(self.latency_ms.p95)),
             render::grouped(self.counts.accepted),
             render::grouped(self.counts.rejected),
-            [self.counts.throttled, self.counts.unavailable, self.counts.in_doubt]
-                .map(render::grouped)
-                .join("/"),
+            render::grouped(self.counts.throttled),
+            render::grouped(self.counts.unavailable),
+            render::grouped(self.counts.in_doubt),
             or_dash(Some(agents.collect::<Vec<_>>().join(", "))),
             or_dash(self.reason.as_deref()),
         ]
@@ -125,7 +126,7 @@ impl Provider {
 }
 
 /// The providers as a table, or a sentence when there is none.
-pub(crate) fn table(providers: Providers, look: Look) -> String {
+pub(crate) fn table(providers: &Providers, now: Timestamp, look: Look) -> String {
     if providers.data.is_empty() {
         return "no providers: name one in the server's config, or start an agent\n".into();
     }
@@ -133,7 +134,7 @@ pub(crate) fn table(providers: Providers, look: Look) -> String {
         "PROVIDER",
         "KIND",
         "STATUS",
-        "SINCE",
+        "FOR",
         "TIER",
         "WEIGHT",
         "SHARE",
@@ -141,12 +142,14 @@ pub(crate) fn table(providers: Providers, look: Look) -> String {
         "P50/P95 MS",
         "ACCEPTED",
         "REJECTED",
-        "THROTTLED/UNAVAILABLE/IN DOUBT",
+        "THROTTLED",
+        "UNAVAILABLE",
+        "IN DOUBT",
         "AGENTS",
         "REASON",
     ]);
     for provider in &providers.data {
-        table.row(provider.row());
+        table.row(provider.row(now));
     }
     table.text(look)
 }
@@ -198,7 +201,7 @@ pub(crate) async fn run(client: &Client, command: ProvidersCommand) -> anyhow::R
             if args.json {
                 render::print_json(&body)?;
             } else {
-                render::print(&table(client.read(&body)?, Look::of_stdout()))?;
+                render::print(&table(&client.read(&body)?, Timestamp::now(), Look::of_stdout()))?;
             }
         }
         ProvidersCommand::Drain(ids) => steer(client, &ids, "drain", "draining").await?,
@@ -233,6 +236,10 @@ async fn steer(client: &Client, ids: &Ids, word: &str, done: &str) -> anyhow::Re
 mod tests {
     use super::*;
 
+    fn now() -> Timestamp {
+        "2026-07-01T10:03:00Z".parse().unwrap()
+    }
+
     #[test]
     fn a_provider_shows_status_share_latency_counts_and_agents() {
         let json = r#"{"data":[{"id":"mailgun","kind":"mailgun","status":"recovering",
@@ -240,7 +247,7 @@ mod tests {
             "share":0.4,"window":64,"in_flight":5,"latency_ms":{"p50":41.2,"p95":120.0},
             "counts":{"accepted":1200,"rejected":2,"throttled":1,"unavailable":7,"in_doubt":0},
             "quota":[],"agents":[{"id":"mailgun-1","generation":4,"session":"live","last_beat_ms":90}]}]}"#;
-        let text = table(serde_json::from_str(json).unwrap(), Look::Plain);
+        let text = table(&serde_json::from_str(json).unwrap(), now(), Look::Plain);
         let row = text.lines().nth(1).unwrap();
         let cells: Vec<_> =
             row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
@@ -248,7 +255,7 @@ mod tests {
             "mailgun",
             "mailgun",
             "recovering",
-            "2026-07-01T10:00:00Z",
+            "3m",
             "0",
             "3",
             "40%",
@@ -256,7 +263,9 @@ mod tests {
             "41/120",
             "1 200",
             "2",
-            "1/7/0",
+            "1",
+            "7",
+            "0",
             "mailgun-1 (live)",
             "ramp at 40 %",
         ];
@@ -267,13 +276,15 @@ mod tests {
     fn a_provider_nothing_is_known_of_yet_shows_dashes() {
         let json = r#"{"data":[{"id":"a","kind":"ses","status":"offline","reason":null,
             "latency_ms":{"p50":null,"p95":null}}]}"#;
-        let text = table(serde_json::from_str(json).unwrap(), Look::Plain);
+        let text = table(&serde_json::from_str(json).unwrap(), now(), Look::Plain);
         assert!(text.contains("-/-"), "{text}");
     }
 
     #[test]
     fn no_providers_and_no_mail_are_said_in_words() {
-        assert!(table(Providers { data: Vec::new() }, Look::Plain).contains("start an agent"));
+        assert!(
+            table(&Providers { data: Vec::new() }, now(), Look::Plain).contains("start an agent")
+        );
         assert_eq!(
             mailbox_table(&Mailbox { data: Vec::new() }, Look::Plain),
             "the mailbox is empty\n"

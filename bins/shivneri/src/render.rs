@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use comfy_table::{Cell, Color, ContentArrangement, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, Color, ContentArrangement, presets::UTF8_BORDERS_ONLY};
 
 /// How output looks where it goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,10 @@ impl Table {
 
     /// The table as text, ending in a line break; empty when it has no row.
     pub(crate) fn text(&self, look: Look) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
         match look {
-            _ if self.rows.is_empty() => String::new(),
             Look::Plain => self.plain(),
             Look::Drawn => self.drawn(false),
             Look::Coloured => self.drawn(true),
@@ -79,14 +81,17 @@ impl Table {
 
     fn drawn(&self, coloured: bool) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         if !self.heading.is_empty() {
             table.set_header(self.heading.iter().copied());
         }
         for row in &self.rows {
-            table.add_row(row.iter().map(|text| match colour(text).filter(|_| coloured) {
-                Some(colour) => Cell::new(text).fg(colour),
-                None => Cell::new(text),
+            table.add_row(row.iter().enumerate().map(|(column, text)| {
+                // The first column names what the row is about, and may be any word.
+                match colour(text).filter(|_| coloured && column > 0) {
+                    Some(colour) => Cell::new(text).fg(colour),
+                    None => Cell::new(text),
+                }
             }));
         }
         table.trim_fmt() + "\n"
@@ -152,6 +157,18 @@ pub(crate) fn addresses(value: &serde_json::Value) -> String {
         }
         Value::Null => String::new(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// How long ago an RFC 3339 time was, in its largest unit: `3m`. What is no time stays as it is.
+pub(crate) fn age(text: &str, now: jiff::Timestamp) -> String {
+    let Ok(time) = text.parse::<jiff::Timestamp>() else { return text.to_owned() };
+    let seconds = now.duration_since(time).as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
     }
 }
 
@@ -233,6 +250,21 @@ mod tests {
     fn addresses_are_read_in_each_form_the_api_gives_them() {
         let value = serde_json::json!(["a@b", { "email": "c@d", "name": "C" }, { "email": "e@f" }]);
         assert_eq!(addresses(&value), "a@b, C <c@d>, e@f");
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        let now = "2026-07-03T12:00:00Z".parse().unwrap();
+        for (time, expected) in [
+            ("2026-07-03T12:00:05Z", "0s"),
+            ("2026-07-03T11:59:01Z", "59s"),
+            ("2026-07-03T11:00:01.500Z", "59m"),
+            ("2026-07-01T12:00:01Z", "47h"),
+            ("2026-07-01T12:00:00Z", "2d"),
+            ("whenever", "whenever"),
+        ] {
+            assert_eq!(age(time, now), expected, "{time}");
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(crate) async fn run(client: &Client, args: &Json) -> anyhow::Result<Exit> {
     let audit: Audit = client.read(&counted)?;
     let text = [
         ready.lines(&client.shown_url()),
-        providers::table(client.read(&listed)?, look),
+        providers::table(&client.read(&listed)?, jiff::Timestamp::now(), look),
         audit.table().text(look) + &audit.finding() + "\n",
     ];
     render::print(&text.join("\n"))?;

@@ -32,98 +32,102 @@ Exit codes:
   0 all accepted (with --wait: and taken by a provider) · 1 some not · 2 usage
   69 server unreachable · 75 server asks to come again later";
 
+const ONE: &str = "One message";
+const FILES: &str = "Messages of files";
+const ANY: &str = "Every message";
+const OUTCOME: &str = "Outcome";
+
 /// What to send, and how.
 #[derive(Debug, Default, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SendArgs {
     /// The author, as `Asha <asha@example.com>`.
-    #[arg(long, required_unless_present = "file", conflicts_with = "file", value_name = "ADDRESS")]
+    #[arg(help_heading = ONE, long, required_unless_present = "file", conflicts_with = "file", value_name = "ADDRESS")]
     pub(super) from: Option<String>,
     /// Recipients.
-    #[arg(long, num_args = 1.., conflicts_with = "file", value_name = "ADDRESS")]
+    #[arg(help_heading = ONE, long, num_args = 1.., conflicts_with = "file", value_name = "ADDRESS")]
     pub(super) to: Vec<String>,
     /// Recipients of a copy.
-    #[arg(long, num_args = 1.., conflicts_with = "file", value_name = "ADDRESS")]
+    #[arg(help_heading = ONE, long, num_args = 1.., conflicts_with = "file", value_name = "ADDRESS")]
     pub(super) cc: Vec<String>,
     /// Recipients that the others don't see.
-    #[arg(long, num_args = 1.., conflicts_with = "file", value_name = "ADDRESS")]
+    #[arg(help_heading = ONE, long, num_args = 1.., conflicts_with = "file", value_name = "ADDRESS")]
     pub(super) bcc: Vec<String>,
     /// Where answers go, if not to the author.
-    #[arg(long, num_args = 1.., conflicts_with = "file", value_name = "ADDRESS")]
+    #[arg(help_heading = ONE, long, num_args = 1.., conflicts_with = "file", value_name = "ADDRESS")]
     pub(super) reply_to: Vec<String>,
     /// The subject.
-    #[arg(long, conflicts_with = "file", value_name = "TEXT")]
+    #[arg(help_heading = ONE, long, conflicts_with = "file", value_name = "TEXT")]
     pub(super) subject: Option<String>,
     /// The plain-text body.
-    #[arg(long, conflicts_with_all = ["file", "text_file"], value_name = "TEXT")]
+    #[arg(help_heading = ONE, long, conflicts_with_all = ["file", "text_file"], value_name = "TEXT")]
     pub(super) text: Option<String>,
     /// A file with the plain-text body; - is stdin.
-    #[arg(long, conflicts_with = "file", value_name = "FILE")]
+    #[arg(help_heading = ONE, long, conflicts_with = "file", value_name = "FILE")]
     pub(super) text_file: Option<PathBuf>,
     /// The HTML body.
-    #[arg(long, conflicts_with_all = ["file", "html_file"], value_name = "HTML")]
+    #[arg(help_heading = ONE, long, conflicts_with_all = ["file", "html_file"], value_name = "HTML")]
     pub(super) html: Option<String>,
     /// A file with the HTML body; - is stdin.
-    #[arg(long, conflicts_with = "file", value_name = "FILE")]
+    #[arg(help_heading = ONE, long, conflicts_with = "file", value_name = "FILE")]
     pub(super) html_file: Option<PathBuf>,
     /// Files to attach; their names tell the content types.
-    #[arg(long, num_args = 1.., conflicts_with = "file", value_name = "FILE")]
+    #[arg(help_heading = ONE, long, num_args = 1.., conflicts_with = "file", value_name = "FILE")]
     pub(super) attach: Vec<PathBuf>,
     /// A header of your own.
-    #[arg(long, conflicts_with = "file", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(help_heading = ONE, long, conflicts_with = "file", value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) header: Vec<(String, String)>,
     /// The key under which the server takes this message once, however often it is sent.
-    #[arg(long, conflicts_with = "file", value_name = "KEY")]
+    #[arg(help_heading = ONE, long, conflicts_with = "file", value_name = "KEY")]
     pub(super) idempotency_key: Option<String>,
 
     /// Send the messages of these files; - is JSON lines on stdin.
-    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[arg(help_heading = FILES, long, num_args = 1.., value_name = "FILE")]
     pub(super) file: Vec<PathBuf>,
     /// How many messages of a file are offered at once.
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(help_heading = FILES, long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) concurrency: u16,
     /// Send every message of a file, also those that were accepted before.
-    #[arg(long, requires = "file")]
+    #[arg(help_heading = FILES, long, requires = "file")]
     pub(super) no_idempotency: bool,
-    /// Name every message with what became of it, and what of an .eml was left behind.
-    #[arg(long, short)]
-    pub(super) verbose: bool,
-
     /// Tags to find the mail by.
-    #[arg(long, num_args = 1.., value_name = "TAG")]
+    #[arg(help_heading = ANY, long, num_args = 1.., value_name = "TAG")]
     pub(super) tag: Vec<String>,
     /// A pair to keep with the mail.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(help_heading = ANY, long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) metadata: Vec<(String, String)>,
     /// The lane: critical, transactional or bulk, or one of the server's own.
-    #[arg(long, value_name = "LANE")]
+    #[arg(help_heading = ANY, long, value_name = "LANE")]
     pub(super) lane: Option<String>,
     /// Not to be sent before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(help_heading = ANY, long, value_name = "TIME")]
     pub(super) send_at: Option<String>,
     /// Not to be sent after this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(help_heading = ANY, long, value_name = "TIME")]
     pub(super) expires_at: Option<String>,
     /// What to do when nobody can tell whether a provider took it.
-    #[arg(long, value_name = "WHAT")]
+    #[arg(help_heading = ANY, long, value_name = "WHAT")]
     pub(super) on_doubt: Option<OnDoubt>,
     /// Only through these providers.
-    #[arg(long, num_args = 1.., value_name = "ID")]
+    #[arg(help_heading = ANY, long, num_args = 1.., value_name = "ID")]
     pub(super) provider: Vec<String>,
 
     /// Wait until each message has reached a final state, and say which.
-    #[arg(long)]
+    #[arg(help_heading = OUTCOME, long)]
     pub(super) wait: bool,
     /// How long --wait waits, as 90s, 5m or 1h.
-    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = duration)]
+    #[arg(help_heading = OUTCOME, long, default_value = "5m", value_name = "TIME", value_parser = duration)]
     pub(super) wait_timeout: Option<Duration>,
     /// How long to go on while the server is busy or gone, without a single success.
-    #[arg(long, default_value = "2m", value_name = "TIME", value_parser = duration)]
+    #[arg(help_heading = OUTCOME, long, default_value = "2m", value_name = "TIME", value_parser = duration)]
     pub(super) retry_for: Option<Duration>,
     /// Print the outcome as JSON: for one message the API's answer unchanged, for files the
     /// summary.
-    #[arg(long)]
+    #[arg(help_heading = OUTCOME, long)]
     pub(super) json: bool,
+    /// Name every message with what became of it, and what of an .eml was left behind.
+    #[arg(help_heading = OUTCOME, long, short)]
+    pub(super) verbose: bool,
 }
 
 /// What to do when in doubt.
