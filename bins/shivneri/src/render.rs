@@ -116,8 +116,7 @@ fn colour(text: &str) -> Option<Color> {
 /// around: it comes from mail, and mail comes from anybody.
 pub(crate) fn clean(text: &str) -> String {
     let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.trim()
-        .chars()
+    text.chars()
         .map(|c| match c {
             '\n' | '\t' => ' ',
             c if c.is_control() || turns(c) => '\u{fffd}',

@@ -57,19 +57,18 @@ struct State {
 /// Asks for every message in rounds, `at_once` at a time, with growing pauses in between. Calls
 /// `seen` with the number of those that are done.
 ///
-/// # Errors
-///
-/// Those of the client: what can't be asked can't be followed.
+/// A server that is gone may come back before the time is over. One that refuses to tell ends
+/// the wait, with the error beside what was seen until then.
 pub(super) async fn follow(
     client: &Arc<Client>,
     messages: Vec<Followed>,
     at_once: usize,
     timeout: Duration,
     seen: impl Fn(u64),
-) -> Result<Finals, Error> {
+) -> (Finals, Option<Error>) {
     let deadline = Instant::now() + timeout;
     let (mut finals, mut open, mut pause) = (Finals::default(), messages, FIRST_PAUSE);
-    let mut done = 0;
+    let (mut done, mut refused) = (0, None);
     loop {
         let (mut waiting, mut round, mut asked) = (Vec::new(), open.into_iter(), JoinSet::new());
         loop {
@@ -84,21 +83,27 @@ pub(super) async fn follow(
             }
             let Some(joined) = asked.join_next().await else { break };
             let (message, state) = joined.expect("asking for a message does not panic");
-            match state?.status {
-                state if is_unfinished(&state) => waiting.push(message),
-                state => {
+            match state.map(|state| state.status) {
+                Ok(state) if is_unfinished(&state) => waiting.push(message),
+                Ok(state) => {
                     done += 1;
                     seen(done);
                     finals.count(message, state);
+                }
+                Err(Error::Unreachable { .. } | Error::Lost { .. }) => waiting.push(message),
+                Err(error @ (Error::Refused(_) | Error::Strange { .. })) => {
+                    waiting.push(message);
+                    waiting.extend(round.by_ref());
+                    refused.get_or_insert(error);
                 }
             }
         }
         open = waiting;
         let next = Instant::now() + pause;
-        if open.is_empty() || next > deadline {
+        if open.is_empty() || next > deadline || refused.is_some() {
             finals.unfinished = open;
             finals.failed.sort();
-            return Ok(finals);
+            return (finals, refused);
         }
         sleep_until(next).await;
         pause = longer(pause);

@@ -1,9 +1,6 @@
 //! A run over files: reads, offers so many at once, counts.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
@@ -17,7 +14,7 @@ use super::{
     summary::Tally,
 };
 use crate::{
-    client::{Client, Error, Pace, Problem},
+    client::{Client, Pace, Problem},
     exit::{self, Exit},
     render::{self, Look},
 };
@@ -35,8 +32,10 @@ pub(super) async fn run(client: Client, args: &SendArgs) -> anyhow::Result<Exit>
     if args.wait && tally.stopped.is_none() {
         let (at_once, all) = (usize::from(args.concurrency), followed.len() as u64);
         let seen = |done| run.progress.finals(done, all);
-        let finals = follow(&run.client, followed, at_once, args.wait_timeout(), seen).await;
-        tally.finals = Some(finals?);
+        let (finals, cut_short) =
+            follow(&run.client, followed, at_once, args.wait_timeout(), seen).await;
+        tally.finals = Some(finals);
+        tally.stopped = cut_short;
     }
     run.progress.clear();
     if args.json {
@@ -44,21 +43,15 @@ pub(super) async fn run(client: Client, args: &SendArgs) -> anyhow::Result<Exit>
     } else {
         render::print(&tally.text(took, Look::of_stdout()))?;
     }
-    if let Some(error) = tally.stopped.take() {
-        return Ok(stopped(error, args));
-    }
-    Ok(tally.exit())
-}
-
-fn stopped(error: Error, args: &SendArgs) -> Exit {
+    let Some(error) = tally.stopped.take() else { return Ok(tally.exit()) };
     let error = anyhow::Error::new(error);
     eprintln!("{}", exit::describe(&error));
-    if !args.no_idempotency {
+    if tally.unanswered > 0 && !args.no_idempotency {
         eprintln!(
             "  the same command goes on from here: what was accepted is not taken a second time"
         );
     }
-    exit::of(&error)
+    Ok(exit::of(&error))
 }
 
 struct Run<'a> {
@@ -74,7 +67,7 @@ impl Run<'_> {
         let (sender, mut mails) = mpsc::channel(at_once);
         let defaults = Defaults::from_args(self.args);
         let keys =
-            if self.args.no_idempotency { Keys::Fresh } else { Keys::Derived(HashMap::new()) };
+            if self.args.no_idempotency { Keys::Fresh } else { Keys::derived(sources.len()) };
         // It ends with the sources or when the channel closes; only a read from stdin may last
         // beyond that, and it ends with the program.
         let reading =

@@ -112,27 +112,35 @@ impl Source {
 /// Gives each message its key.
 #[derive(Debug)]
 pub(super) enum Keys {
-    /// From line number and content: the same in every run. Counts how often each was seen, so
-    /// that two files may hold the same line at the same place.
-    Derived(HashMap<[u8; 32], u32>),
+    /// From line number and content: the same in every run.
+    Derived,
+    /// The same for several files, which may hold the same line at the same place: counts how
+    /// often each was seen.
+    Counted(HashMap<[u8; 32], u32>),
     /// Another in every run.
     Fresh,
 }
 
 impl Keys {
+    /// Those of a run over so many sources.
+    pub(super) fn derived(sources: usize) -> Self {
+        if sources > 1 { Self::Counted(HashMap::new()) } else { Self::Derived }
+    }
+
     fn next(&mut self, line: u64, content: &[u8]) -> String {
-        let Self::Derived(seen) = self else { return fresh_key() };
         let digest_of = |parts: &[&[u8]]| -> [u8; 32] {
             let mut context = digest::Context::new(&digest::SHA256);
             parts.iter().for_each(|part| context.update(part));
             context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
         };
         let first = digest_of(&[&line.to_be_bytes(), content]);
-        let seen = seen.entry(first).or_insert(0);
-        *seen += 1;
-        let digest = match *seen {
-            1 => first,
-            again => digest_of(&[&first, &again.to_be_bytes()]),
+        let digest = match self {
+            Self::Fresh => return fresh_key(),
+            Self::Derived => first,
+            Self::Counted(seen) => {
+                let seen = seen.entry(first).and_modify(|count| *count += 1).or_insert(1);
+                if *seen == 1 { first } else { digest_of(&[&first, &seen.to_be_bytes()]) }
+            }
         };
         digest.iter().fold("send-".to_owned(), |key, byte| key + &format!("{byte:02x}"))
     }
@@ -226,7 +234,7 @@ mod tests {
     use super::*;
 
     fn keys_of(lines: &[(u64, &str)]) -> Vec<String> {
-        let mut keys = Keys::Derived(HashMap::new());
+        let mut keys = Keys::derived(2);
         lines.iter().map(|(number, text)| keys.next(*number, text.as_bytes())).collect()
     }
 
@@ -263,6 +271,12 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), 5);
+    }
+
+    #[test]
+    fn a_line_keeps_its_key_when_another_file_joins_the_run() {
+        let (mut alone, mut joined) = (Keys::derived(1), Keys::derived(2));
+        assert_eq!(alone.next(7, b"{}"), joined.next(7, b"{}"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Runs over files and stdin.
 
+use axum::http::HeaderValue;
+
 use crate::server::{Seen, Server, accepted, busy, code, file, json, program, stderr, stdout};
 
 #[tokio::test]
@@ -22,6 +24,24 @@ async fn a_file_run_twice_carries_the_same_keys_and_each_line_its_own() {
     let mut all = server.keys();
     all.dedup();
     assert_eq!(all.len(), 80, "unless it is told not to");
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_brought_is_counted_apart() {
+    let script = |number, _: &Seen| {
+        let mut response = accepted(number);
+        if number <= 2 {
+            response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    };
+    let server = Server::start(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "m.jsonl", &"{}\n".repeat(5));
+    let output = server.run(&["send", "--file", &path]).await;
+    assert_eq!(code(&output), 0);
+    let expected = "accepted           5\n  before this run  2\nrefused            0\n";
+    assert!(stdout(&output).starts_with(expected), "{}", stdout(&output));
 }
 
 #[tokio::test]
@@ -118,6 +138,23 @@ async fn files_that_can_not_be_sent_are_refused_before_anything_is() {
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("can't read /nowhere/x.jsonl"), "{}", stderr(&output));
     assert_eq!(server.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_refused_still_ends_with_the_summary() {
+    let script = |number, request: &Seen| match request.line.as_str() {
+        "POST /v1/messages" => accepted(number),
+        _ => json(403, r#"{"title":"The request is not allowed"}"#),
+    };
+    let server = Server::start(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "m.jsonl", &"{}\n".repeat(50));
+    let output = server.run(&["send", "--file", &path, "--wait", "--concurrency", "4"]).await;
+    assert_eq!(code(&output), 1);
+    assert!(stdout(&output).starts_with("accepted         50\n"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("not final yet  50"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("not allowed"), "{}", stderr(&output));
+    assert!(server.seen().len() <= 50 + 8, "a refusal is not asked for fifty times");
 }
 
 #[tokio::test]

@@ -113,6 +113,18 @@ async fn an_answer_that_was_lost_is_asked_for_again_under_the_same_key() {
 }
 
 #[tokio::test]
+async fn the_id_is_printed_even_where_the_key_may_not_follow_it() {
+    let script = |number, request: &Seen| match request.line.as_str() {
+        "POST /v1/messages" => accepted(number),
+        _ => json(403, r#"{"title":"The request is not allowed"}"#),
+    };
+    let server = Server::start(script).await;
+    let output = server.run(&[&FLAGS[..], &["--wait"]].concat()).await;
+    assert_eq!((code(&output), stdout(&output)), (1, "0199-1  queued\n".into()));
+    assert!(stderr(&output).contains("not allowed"), "{}", stderr(&output));
+}
+
+#[tokio::test]
 async fn wait_follows_a_message_to_its_end() {
     for (end, expected) in [("delivered", 0), ("rejected", 1)] {
         let script = move |number, request: &Seen| match (request.line.as_str(), number) {
