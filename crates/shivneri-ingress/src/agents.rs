@@ -46,7 +46,7 @@ pub async fn add(
     let identity = AgentIdentity {
         id: id.clone(),
         provider: provider.clone(),
-        token_sha256: token::digest_of(token.as_bytes()),
+        token_sha256: digest(&token),
         created_at: SystemTime::now(),
     };
     spool.put_agent(&identity).await.map_err(failed)?;

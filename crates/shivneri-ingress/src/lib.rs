@@ -1,7 +1,7 @@
 //! The front doors of Shivneri: how mail and operators' words come in.
 //!
 //! Every door ends in one [`Submission`], which checks a message, makes it durable, and only
-//! then says so. [`router`] is the HTTP API, [`Access`] decides who may use it, [`serve`] runs it
+//! then says so. [`router`] is the HTTP API, [`Access`] decides who may use it, [`serve()`] runs it
 //! on a socket, and [`Metrics`] tells what goes on.
 //!
 //! # What is open

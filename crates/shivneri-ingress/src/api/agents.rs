@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shivneri_core::{AgentId, ProviderId, draft::FieldError};
 use shivneri_spool::Register;
 
-use super::{Api, List, compose, times::Shown};
+use super::{Api, List, compose, extract::Named, times::Shown};
 use crate::{
     agents::{self, AgentError},
     problem::{Code, Problem},
@@ -85,7 +85,7 @@ pub(super) async fn add(
 
 pub(super) async fn remove(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Problem> {
     let unknown = || {
         let id: String = id.chars().take(80).collect();

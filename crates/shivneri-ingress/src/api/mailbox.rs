@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use base64::{display::Base64Display, engine::general_purpose::STANDARD};
@@ -13,7 +13,9 @@ use shivneri_core::{Attachment, EmailAddress, MessageId};
 use shivneri_providers::sandbox::Taken;
 
 use super::{
-    Api, List, MailboxAnswer, providers,
+    Api, List, MailboxAnswer,
+    extract::{Named, Parameters},
+    providers,
     shown::{headers, texts},
     times::Shown,
 };
@@ -89,8 +91,8 @@ impl<'a> Letter<'a> {
 /// All that is kept, or the newest `limit`.
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-    Query(pairs): Query<Vec<(String, String)>>,
+    Named(id): Named,
+    Parameters(pairs): Parameters,
 ) -> Result<Response, Problem> {
     let limit = limit(&pairs)?;
     let id = providers::known(&api, &id)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{Path, Query, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -15,7 +15,9 @@ use shivneri_spool::{Idempotency, SpoolError};
 use super::{
     Api,
     body::Held,
-    compose, query,
+    compose,
+    extract::{Named, Parameters},
+    query,
     shown::{Message, Row},
 };
 use crate::{
@@ -118,7 +120,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Problem> {
     let unknown = || {
         let id: String = id.chars().take(80).collect();
@@ -137,7 +139,7 @@ struct Page<'a> {
 
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    Query(pairs): Query<Vec<(String, String)>>,
+    Parameters(pairs): Parameters,
 ) -> Result<Response, Problem> {
     let search = query::search(&pairs)?;
     let page = match api.parts.spool.search(&search).await {
@@ -148,4 +150,26 @@ pub(super) async fn list(
     let data = page.messages.iter().map(Row::of).collect();
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     Ok(Json(Page { data, next_cursor }).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_status_of_its_own_and_says_when_to_come_back() {
+        let unavailable = Refusal::Unavailable { reason: "full".to_owned(), retry_after: 30 };
+        let sender = Refusal::Sender { domain: "example.com".to_owned() };
+        for (refusal, status, code, retry_after) in [
+            (Refusal::Invalid(Vec::new()), 422, Code::InvalidField, None),
+            (sender, 403, Code::SenderNotAllowed, None),
+            (Refusal::KeyReused, 422, Code::IdempotencyKeyReused, None),
+            (Refusal::InProgress, 409, Code::RequestInProgress, Some(1)),
+            (unavailable, 503, Code::Unavailable, Some(30)),
+        ] {
+            let problem = Problem::from(refusal);
+            assert_eq!((problem.code, problem.retry_after), (code, retry_after));
+            assert_eq!(problem.code.facts().0, status);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod body;
 mod compose;
+mod extract;
 mod mailbox;
 mod messages;
 mod providers;

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -19,7 +19,7 @@ use shivneri_core::{
 };
 use shivneri_spool::{ProviderRecord, Register};
 
-use super::{Api, List, times::Shown};
+use super::{Api, List, extract::Named, times::Shown};
 use crate::problem::{Code, Problem};
 
 #[derive(Debug, Serialize)]
@@ -174,7 +174,7 @@ async fn administer(api: &Api, id: &str, word: Word) -> Result<Response, Problem
 /// It finishes what it has and takes nothing new.
 pub(super) async fn drain(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Problem> {
     administer(&api, &id, Word::Drain).await
 }
@@ -182,7 +182,7 @@ pub(super) async fn drain(
 /// It takes mail again after a drain.
 pub(super) async fn resume(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Problem> {
     administer(&api, &id, Word::Resume).await
 }
@@ -190,7 +190,7 @@ pub(super) async fn resume(
 /// It takes nothing.
 pub(super) async fn disable(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Problem> {
     administer(&api, &id, Word::Disable).await
 }
@@ -198,7 +198,7 @@ pub(super) async fn disable(
 /// It takes mail again, whatever was said before.
 pub(super) async fn enable(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Response, Problem> {
     administer(&api, &id, Word::Enable).await
 }

@@ -94,3 +94,20 @@ pub(super) async fn metrics(
     let text = parts.metrics.scrape(parts.spool.as_ref(), &parts.registry, format).await?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use shivneri_core::health::HealthPolicy;
+    use shivneri_spool::Commits;
+
+    use super::*;
+
+    #[test]
+    fn a_poisoned_queue_takes_nothing_and_gives_nothing() {
+        let state = SpoolState::Poisoned { reason: "disk gone".to_owned() };
+        let health = SpoolHealth { state, full: None, commits: Commits::default() };
+        let readiness = readiness(&health, &Registry::new(HealthPolicy::default()));
+        assert_eq!((readiness.accept, readiness.dispatch), ("refused", "held"));
+        assert!(readiness.reason.is_some_and(|reason| reason.contains("disk gone")));
+    }
+}

@@ -3,7 +3,7 @@
 use axum::{Router, routing::get};
 use http::StatusCode;
 use shivneri_core::{Submit, submit::Door};
-use shivneri_ingress::{ConfiguredKey, Scope, keys};
+use shivneri_ingress::{Access, ConfiguredKey, Scope, keys};
 use shivneri_spool::{ApiKey, Memory, Register as _};
 
 use crate::rig::{Got, JSON, Rig, message};
@@ -219,4 +219,18 @@ async fn mail_belongs_to_the_key_it_came_with_at_any_page_behind_the_layer() {
     let id = as_key(&rig, "secret", "GET", "/compose").await.text;
     let record = rig.spool.get(id.parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(record.summary.owner, "shop");
+}
+
+#[tokio::test]
+async fn beyond_loopback_nobody_comes_in_without_a_key() {
+    let spool = Memory::new();
+    let access = Access::load(spool.clone(), Vec::new(), false).await.unwrap();
+    let rig = Rig::behind(spool, access, 1 << 20);
+    assert_eq!(rig.get("/v1/messages").await.status, StatusCode::UNAUTHORIZED);
+    let key = ConfiguredKey::new("ops", "secret", &[Scope::Read]).unwrap();
+    rig.access.reconfigure(vec![key]);
+    assert_eq!(as_key(&rig, "secret", "GET", "/v1/messages").await.status, StatusCode::OK);
+    rig.access.reconfigure(Vec::new());
+    let got = as_key(&rig, "secret", "GET", "/v1/messages").await;
+    assert_eq!(got.status, StatusCode::UNAUTHORIZED);
 }

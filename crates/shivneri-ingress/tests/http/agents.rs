@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use serde_json::json;
+use shivneri_ingress::agents;
 use shivneri_spool::Register as _;
 
 use crate::rig::Rig;
@@ -16,6 +17,8 @@ async fn an_agents_token_is_shown_once_and_kept_as_a_digest() {
     assert!(token.starts_with("sht_"));
     assert_eq!(body, json!({"id": "mailgun-1", "provider": "mailgun", "token": token}));
     let kept = rig.spool.agents().await.unwrap().pop().unwrap();
+    assert!(agents::proves(token, &kept.token_sha256));
+    assert!(!agents::proves("sht_guessed", &kept.token_sha256));
     assert_eq!((kept.id.as_str(), kept.provider.as_str()), ("mailgun-1", "mailgun"));
     let list = rig.get("/v1/agents").await;
     assert!(!list.text.contains(token));

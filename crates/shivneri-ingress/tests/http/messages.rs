@@ -1,8 +1,10 @@
 //! Messages from the request to what is shown of them.
 
+use std::time::{Duration, SystemTime};
+
 use http::StatusCode;
 use serde_json::{Value, json};
-use shivneri_core::Transition;
+use shivneri_core::{Answer, Failure, SendError, Transition};
 use shivneri_providers::sandbox::Fault;
 
 use crate::rig::{JSON, Rig, message, with};
@@ -130,30 +132,54 @@ async fn null_means_the_default_everywhere() {
 #[tokio::test]
 async fn an_attempt_is_shown_with_its_reason_answer_and_times() {
     let rig = Rig::new().await;
-    let sandbox = rig.sandbox("sandbox-a");
     let id = rig.accepted(&message()).await;
-    sandbox.mailbox().set_fault(Fault::Unavailable);
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
-    rig.carry(&sandbox, Transition::Retry { at: later, reason: "nobody took it".to_owned() }).await;
+    let later = SystemTime::now() + Duration::from_secs(60);
+    let answer = Answer::new(503, "come back later");
+    let busy = SendError::new(Failure::Unavailable, "it takes nothing").with_answer(answer);
+    rig.fail(busy, Transition::Retry { at: later, reason: "nobody took it".to_owned() }).await;
     let shown = rig.get(&format!("/v1/messages/{id}")).await.json();
     assert_eq!(shown["status"], "queued");
     assert_eq!(sorted_keys(&shown["waiting"]), ["reason", "until"]);
     assert_eq!(shown["waiting"]["reason"], "nobody took it");
-    let attempt = &shown["attempts"][0];
-    assert_eq!(attempt["number"], 1);
-    assert_eq!(attempt["provider"], "sandbox-a");
-    assert_eq!(attempt["agent"], Value::Null);
-    assert_eq!(attempt["reason"], "the only one");
-    assert_eq!(attempt["outcome"], "unavailable");
-    assert_eq!(attempt["provider_message_id"], Value::Null);
-    assert_eq!(attempt["delivery"], shown["recipients"][0]["delivery"]);
+    let mut attempt = shown["attempts"][0].clone();
     for time in ["started_at", "ended_at"] {
-        let text = attempt[time].as_str().unwrap();
+        let text = attempt[time].take();
+        let text = text.as_str().unwrap();
         assert!(text.len() == 24 && text.ends_with('Z') && text.contains('.'), "{text}");
     }
-    for field in ["answer", "detail"] {
-        assert!(attempt.get(field).is_some(), "{field}");
-    }
+    assert!(attempt["id"].take().is_string());
+    let expected = json!({
+        "id": null,
+        "delivery": shown["recipients"][0]["delivery"],
+        "number": 1,
+        "provider": "sandbox-a",
+        "agent": null,
+        "reason": "the only one",
+        "possible_duplicate": false,
+        "started_at": null,
+        "ended_at": null,
+        "outcome": "unavailable",
+        "detail": "it takes nothing",
+        "provider_message_id": null,
+        "answer": {"status": 503, "text": "come back later"},
+    });
+    assert_eq!(attempt, expected);
+}
+
+#[tokio::test]
+async fn doubt_is_shown() {
+    let rig = Rig::new().await;
+    let sandbox = rig.sandbox("sandbox-a");
+    let id = rig.accepted(&message()).await;
+    sandbox.mailbox().set_fault(Fault::InDoubt);
+    rig.carry(&sandbox, Transition::InDoubt { reason: "on_doubt is hold".to_owned() }).await;
+    let shown = rig.get(&format!("/v1/messages/{id}")).await.json();
+    assert_eq!(shown["status"], "in_doubt");
+    assert_eq!(shown["in_doubt"], true);
+    assert_eq!(shown["attempts"][0]["outcome"], "in_doubt");
+    let listed = rig.get("/v1/messages?status=in_doubt&provider=sandbox-a").await.json();
+    assert_eq!(listed["data"][0]["id"], id);
+    assert_eq!(listed["data"][0]["in_doubt"], true);
 }
 
 #[tokio::test]

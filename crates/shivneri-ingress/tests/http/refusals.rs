@@ -126,6 +126,8 @@ async fn unknown_paths_ids_and_methods_are_problems_too() {
         ("GET", "/v1/providers/no%20body/mailbox", "unknown_provider"),
         ("POST", "/v1/providers/nobody/drain", "unknown_provider"),
         ("DELETE", "/v1/agents/nobody", "unknown_agent"),
+        ("GET", "/v1/messages/%ff", "not_found"),
+        ("POST", "/v1/providers/%ff/drain", "not_found"),
     ] {
         let got = rig.call(method, path, &[], "").await;
         assert_eq!(got.problem(), (404, code.to_owned(), vec![]), "{method} {path}");

@@ -10,8 +10,8 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use shivneri_core::{
-    Attempt, Delivery, Email, EmailProvider as _, Outcome, ProviderId, ProviderSettings, Registry,
-    Transition, health::HealthPolicy,
+    Attempt, AttemptLog, Delivery, Email, EmailProvider as _, Outcome, ProviderId,
+    ProviderSettings, Registry, SendError, Transition, health::HealthPolicy,
 };
 use shivneri_ingress::{
     Access, ConfiguredKey, IngressParts, MailboxAnswer, Mailboxes, Metrics, Submission, router,
@@ -99,10 +99,14 @@ impl Rig {
         keys: Vec<ConfiguredKey>,
         max_body: usize,
     ) -> Self {
+        let access = Access::load(Arc::clone(&spool), keys, true).await.unwrap();
+        Self::behind(spool, access, max_body)
+    }
+
+    pub(crate) fn behind(spool: Arc<dyn Spool>, access: Arc<Access>, max_body: usize) -> Self {
         let registry = Registry::with_seed(HealthPolicy::default(), 7);
         let metrics = Metrics::new("1.2.3");
         let submission = Submission::new(Arc::clone(&spool), Arc::clone(&metrics));
-        let access = Access::load(Arc::clone(&spool), keys, true).await.unwrap();
         let boxes = Arc::new(Boxes::default());
         let router = router(IngressParts {
             submission: Arc::clone(&submission),
@@ -174,54 +178,34 @@ impl Rig {
     }
 
     /// Makes one attempt for whatever is due, at this sandbox, with the outcome that it gives.
-    pub(crate) async fn carry(
-        &self,
-        sandbox: &Sandbox,
-        transition: Transition,
-    ) -> (Attempt, Outcome) {
+    pub(crate) async fn carry(&self, sandbox: &Sandbox, transition: Transition) {
+        let (email, attempt) = self.begun(sandbox.id().as_str()).await;
+        let outcome = Outcome::from(sandbox.send(&email, &attempt).await);
+        self.log().end(&attempt, &outcome, &transition).await.unwrap();
+    }
+
+    /// Makes one attempt for whatever is due, with this outcome.
+    pub(crate) async fn fail(&self, error: SendError, transition: Transition) {
+        let (_, attempt) = self.begun("sandbox-a").await;
+        self.log().end(&attempt, &Outcome::Failed(error), &transition).await.unwrap();
+    }
+
+    async fn begun(&self, provider: &str) -> (Arc<Email>, Attempt) {
         let delivery = self.leased().await;
-        let email: &Email = &delivery.email;
         let attempt = Attempt {
             delivery: delivery.id,
             epoch: delivery.epoch,
             number: delivery.next_number(),
             reason: "the only one".to_owned(),
             started_at: std::time::SystemTime::now(),
-            ..Attempt::single(email, sandbox.id().clone())
+            ..Attempt::single(&delivery.email, provider.parse().unwrap())
         };
-        let log = self.metrics.log(Arc::new(Log(Arc::clone(&self.spool))));
-        log.begin(&attempt).await.unwrap();
-        let outcome = Outcome::from(sandbox.send(email, &attempt).await);
-        log.end(&attempt, &outcome, &transition).await.unwrap();
-        (attempt, outcome)
-    }
-}
-
-/// A spool as nothing but an attempt log.
-#[derive(Debug)]
-struct Log(Arc<dyn Spool>);
-
-#[async_trait::async_trait]
-impl shivneri_core::AttemptLog for Log {
-    async fn begin(&self, attempt: &Attempt) -> Result<(), shivneri_core::LogError> {
-        self.0.begin(attempt).await
+        self.log().begin(&attempt).await.unwrap();
+        (delivery.email, attempt)
     }
 
-    async fn end(
-        &self,
-        attempt: &Attempt,
-        outcome: &Outcome,
-        transition: &Transition,
-    ) -> Result<(), shivneri_core::LogError> {
-        self.0.end(attempt, outcome, transition).await
-    }
-
-    async fn settle(
-        &self,
-        delivery: shivneri_core::DeliveryId,
-        transition: &Transition,
-    ) -> Result<(), shivneri_core::LogError> {
-        self.0.settle(delivery, transition).await
+    fn log(&self) -> Arc<dyn AttemptLog> {
+        self.metrics.log(Arc::clone(&self.spool) as Arc<dyn AttemptLog>)
     }
 }
 
