@@ -7,15 +7,15 @@ use super::Process;
 
 /// A fake email API in a process of its own, with the list of what it took.
 #[derive(Debug)]
-pub struct Endpoint {
-    pub process: Process,
+pub(crate) struct Endpoint {
+    pub(crate) process: Process,
     kind: &'static str,
     address: String,
     log: PathBuf,
 }
 
 impl Endpoint {
-    pub fn start(kind: &'static str, dir: &Path) -> Self {
+    pub(crate) fn start(kind: &'static str, dir: &Path) -> Self {
         let log = dir.join(format!("{kind}-took"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_fake-provider"));
         command.arg(kind).arg(&log);
@@ -24,15 +24,15 @@ impl Endpoint {
         Self { process, kind, address, log }
     }
 
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         self.kind
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn credentials(&self) -> &'static [(&'static str, &'static str)] {
+    pub(crate) fn credentials(&self) -> &'static [(&'static str, &'static str)] {
         match self.kind {
             "mailgun" => &[("api_key", "key-test"), ("domain", "example.com")],
             "ses" => &[
@@ -45,13 +45,13 @@ impl Endpoint {
     }
 
     /// The ids of the mails it took, each time it took them.
-    pub fn took(&self) -> Vec<String> {
+    pub(crate) fn took(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
     /// Answers with this status from now on; `ok`: as the API does.
-    pub async fn set_mode(&self, mode: &str) {
+    pub(crate) async fn set_mode(&self, mode: &str) {
         let url = format!("{}/_mode/{mode}", self.url());
         reqwest::Client::new().post(url).send().await.unwrap().error_for_status().unwrap();
     }

@@ -5,7 +5,7 @@ mod process;
 mod server;
 mod traffic;
 
-pub use endpoint::Endpoint;
-pub use process::{Agent, Process};
-pub use server::Server;
-pub use traffic::{Books, Traffic};
+pub(crate) use endpoint::Endpoint;
+pub(crate) use process::{Agent, Process};
+pub(crate) use server::Server;
+pub(crate) use traffic::{Books, Traffic};

@@ -12,12 +12,12 @@ use super::{Endpoint, Server};
 
 /// A child process, killed when dropped. What it logs goes to a file in the story's directory.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
-    pub fn spawn(name: &str, dir: &Path, command: &mut Command) -> Self {
+    pub(crate) fn spawn(name: &str, dir: &Path, command: &mut Command) -> Self {
         let log = File::options().create(true).append(true).open(dir.join(format!("{name}.log")));
         let child = command
             .stdin(Stdio::null())
@@ -29,7 +29,7 @@ impl Process {
     }
 
     /// The rest of the first line of its output that begins with `prefix`.
-    pub fn line(&mut self, prefix: &str) -> String {
+    pub(crate) fn line(&mut self, prefix: &str) -> String {
         let stdout = self.child.stdout.as_mut().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         lines
@@ -37,16 +37,16 @@ impl Process {
             .unwrap_or_else(|| panic!("the process ended before it said {prefix:?}"))
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
     }
 
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
@@ -64,32 +64,37 @@ impl Drop for Process {
     }
 }
 
-/// Builds the programs once and says where they are.
-pub fn program(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let dir = BUILT.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args(["build", "--locked", "--quiet", "-p", "shivneri-server", "-p", "shivneri-agent"])
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .status()
-            .unwrap();
-        assert!(status.success(), "the programs could not be built");
-        let exe = Path::new(env!("CARGO_BIN_EXE_fake-provider"));
-        exe.parent().unwrap().to_owned()
+/// Where a program is: in the directory that `SHIVNERI_PROGRAMS` names, or, built now where that
+/// is not set, beside this test's own helpers.
+pub(crate) fn program(name: &str) -> PathBuf {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    let dir = DIR.get_or_init(|| match std::env::var_os("SHIVNERI_PROGRAMS") {
+        Some(dir) => dir.into(),
+        None => built(),
     });
     dir.join(name)
 }
 
+fn built() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--locked", "--quiet", "-p", "shivneri-server", "-p", "shivneri-agent"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .status()
+        .unwrap();
+    assert!(status.success(), "the programs could not be built");
+    Path::new(env!("CARGO_BIN_EXE_fake-provider")).parent().unwrap().to_owned()
+}
+
 /// An agent process.
 #[derive(Debug)]
-pub struct Agent {
-    pub process: Process,
+pub(crate) struct Agent {
+    pub(crate) process: Process,
 }
 
 impl Agent {
     /// Starts an agent of this kind against a fake endpoint. The same name has the same journal.
-    pub fn start(server: &Server, name: &str, endpoint: &Endpoint) -> Self {
+    pub(crate) fn start(server: &Server, name: &str, endpoint: &Endpoint) -> Self {
         let dir = server.dir();
         let set = |key: &str, value: &str| format!("{key}={value}");
         let mut command = Command::new(program("shivneri-agent"));

@@ -7,8 +7,8 @@ use super::{Process, process::program};
 
 /// A server process and its API.
 #[derive(Debug)]
-pub struct Server {
-    pub process: Process,
+pub(crate) struct Server {
+    pub(crate) process: Process,
     dir: tempfile::TempDir,
     http: String,
     agents: String,
@@ -17,7 +17,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server with this configuration in a directory of its own.
-    pub fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("shivneri.toml");
         std::fs::write(&file, config).unwrap();
@@ -34,35 +34,35 @@ impl Server {
         Self { process, dir, http, agents, client: reqwest::Client::new() }
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn agents(&self) -> &str {
+    pub(crate) fn agents(&self) -> &str {
         &self.agents
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)
     }
 
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.client.get(self.url(path)).send().await.unwrap();
         answer.error_for_status().unwrap().json().await.unwrap()
     }
 
-    pub async fn message(&self, id: &str) -> Value {
+    pub(crate) async fn message(&self, id: &str) -> Value {
         self.get(&format!("/v1/messages/{id}")).await
     }
 
-    pub async fn status_of(&self, provider: &str) -> Option<String> {
+    pub(crate) async fn status_of(&self, provider: &str) -> Option<String> {
         let providers = self.get("/v1/providers").await;
         let found = providers["data"].as_array().unwrap().iter().find(|p| p["id"] == provider)?;
         found["status"].as_str().map(str::to_owned)
     }
 
     /// Looks until a provider has one of these statuses.
-    pub async fn wait_for_status(&self, provider: &str, wanted: &[&str], within: Duration) {
+    pub(crate) async fn wait_for_status(&self, provider: &str, wanted: &[&str], within: Duration) {
         let begun = Instant::now();
         let mut ticker = interval(Duration::from_millis(20));
         loop {

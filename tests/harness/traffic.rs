@@ -15,7 +15,7 @@ use super::{Endpoint, Server};
 
 /// Steady mail by HTTP until it is stopped.
 #[derive(Debug)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
     ids: Arc<Mutex<Vec<String>>>,
@@ -23,7 +23,7 @@ pub struct Traffic {
 
 impl Traffic {
     /// Hands over so many mails a second; every one must be acknowledged.
-    pub fn start(server: &Server, rate: u32) -> Self {
+    pub(crate) fn start(server: &Server, rate: u32) -> Self {
         let (stop, stopped) = watch::channel(false);
         let ids = Arc::new(Mutex::new(Vec::new()));
         let url = server.url("/v1/messages");
@@ -31,12 +31,8 @@ impl Traffic {
         Self { task, stop, ids }
     }
 
-    pub fn acknowledged(&self) -> usize {
-        self.ids.lock().unwrap().len()
-    }
-
     /// Stops it and gives the ids of all that were acknowledged.
-    pub async fn stop(self) -> Vec<String> {
+    pub(crate) async fn stop(self) -> Vec<String> {
         self.stop.send_replace(true);
         self.task.await.unwrap();
         Arc::try_unwrap(self.ids).unwrap().into_inner().unwrap()
@@ -80,16 +76,16 @@ async fn send(
 
 /// What a story's books say at its end.
 #[derive(Debug)]
-pub struct Books {
+pub(crate) struct Books {
     /// Every message as the API shows it, by id.
-    pub messages: HashMap<String, Value>,
+    pub(crate) messages: HashMap<String, Value>,
     /// How often each message was taken by any endpoint.
-    pub taken: HashMap<String, usize>,
+    pub(crate) taken: HashMap<String, usize>,
 }
 
 impl Books {
     /// Waits until every message has its end, and reads all books.
-    pub async fn close(
+    pub(crate) async fn close(
         server: &Server,
         ids: &[String],
         endpoints: &[&Endpoint],
@@ -117,7 +113,7 @@ impl Books {
     }
 
     /// None lost; doubled only where the API shows a possible duplicate; the audit adds up.
-    pub async fn check(&self, server: &Server) {
+    pub(crate) async fn check(&self, server: &Server) {
         let lost: Vec<_> =
             self.messages.keys().filter(|id| !self.taken.contains_key(*id)).collect();
         assert!(lost.is_empty(), "{} lost, as {:#}", lost.len(), self.messages[lost[0]]);
@@ -134,13 +130,18 @@ impl Books {
     }
 
     /// How many were shown as possible duplicates, and how many really were.
-    pub fn duplicates(&self) -> (usize, usize) {
+    pub(crate) fn duplicates(&self) -> (usize, usize) {
         let possible = self.messages.values().filter(|m| m["possible_duplicate"] == true).count();
         (possible, self.taken.values().filter(|times| **times > 1).count())
     }
 
     /// The attempts at a provider that began between two times.
-    pub fn attempts_at(&self, provider: &str, from: SystemTime, to: SystemTime) -> Vec<&Value> {
+    pub(crate) fn attempts_at(
+        &self,
+        provider: &str,
+        from: SystemTime,
+        to: SystemTime,
+    ) -> Vec<&Value> {
         let (from, to) = (millis(from), millis(to));
         let attempts =
             self.messages.values().flat_map(|message| message["attempts"].as_array().unwrap());

@@ -100,12 +100,8 @@ impl Builder {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let log: Arc<dyn AttemptLog> = Arc::clone(&spool) as _;
         let log = hub.acknowledging(metrics.log(log));
-        let courier = Courier::new(
-            Arc::clone(&spool),
-            log,
-            Arc::clone(&dispatcher),
-            CourierPolicy::default(),
-        );
+        let policy = CourierPolicy { drain: config.drain, ..CourierPolicy::default() };
+        let courier = Courier::new(Arc::clone(&spool), log, Arc::clone(&dispatcher), policy);
         let courier = Arc::new(courier);
         late.set(Arc::clone(&courier));
 

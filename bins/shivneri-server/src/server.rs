@@ -40,7 +40,6 @@ enum Part {
     Http,
     Agents,
     Courier,
-    Support,
 }
 
 impl Server {
@@ -95,8 +94,8 @@ impl Server {
         });
         let courier = Arc::clone(&self.courier);
         parts.spawn(async move {
-            let left = courier.run(flag(courier_stopped), limit).await;
-            (Part::Courier, Ok(left))
+            let drained = courier.run(flag(courier_stopped)).await;
+            (Part::Courier, Ok(drained.left))
         });
         let mut support = JoinSet::new();
         let dispatcher = Arc::clone(&self.dispatcher);
@@ -157,7 +156,6 @@ fn failure(ended: Result<(Part, Result<usize, RunError>), tokio::task::JoinError
         Ok((Part::Http, Ok(_))) => RunError::Ended("the HTTP door"),
         Ok((Part::Agents, Ok(_))) => RunError::Ended("the agents' door"),
         Ok((Part::Courier, Ok(_))) => RunError::Ended("the courier"),
-        Ok((Part::Support, Ok(_))) => RunError::Ended("a part that lets time pass"),
         Err(_) => RunError::Ended("a part that panicked"),
     }
 }

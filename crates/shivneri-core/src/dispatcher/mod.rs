@@ -184,14 +184,18 @@ impl Dispatcher {
         attempt: &Attempt,
         now: SystemTime,
     ) -> Step {
-        let others = self.registry.entries();
-        let alternatives = others
-            .iter()
-            .any(|entry| entry.id != attempt.provider && entry.can_never(delivery).is_none());
-        let suspended = self
-            .registry
-            .entry(&attempt.provider)
-            .is_some_and(|entry| entry.live().rejections.is_suspicious(Instant::now()));
+        let unexplained = outcome.past_end() == Some(PastEnd::Unexplained);
+        // Only an unexplained rejection asks for the others, and that is rare.
+        let alternatives =
+            unexplained
+                && self.registry.entries().iter().any(|entry| {
+                    entry.id != attempt.provider && entry.can_never(delivery).is_none()
+                });
+        let suspended = unexplained
+            && self
+                .registry
+                .entry(&attempt.provider)
+                .is_some_and(|entry| entry.live().rejections.is_suspicious(Instant::now()));
         if suspended {
             tracing::warn!(provider = %attempt.provider, "provider rejects far more than it used to; its word is not final");
         }

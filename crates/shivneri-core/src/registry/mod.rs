@@ -278,21 +278,28 @@ impl Registry {
         if !entry.load.enter() {
             return None;
         }
-        let mut live = entry.live();
-        let stands = match live.health.standing(now) {
-            Standing::Shut => false,
-            Standing::Probation { free, .. } => on_probation && free,
-            Standing::LastResort | Standing::Open { .. } => !on_probation,
+        let ticket = self.tickets.fetch_add(1, Relaxed);
+        // Looked at and taken under one lock: else two could take a probation's one permit.
+        let taken = {
+            let mut live = entry.live();
+            let stands = match live.health.standing(now) {
+                Standing::Shut => false,
+                Standing::Probation { free, .. } => on_probation && free,
+                Standing::LastResort | Standing::Open { .. } => !on_probation,
+            };
+            let session = if stands && entry.remote { entry.seat(&mut live) } else { None };
+            let taken = stands && session.is_some() == entry.remote;
+            if taken {
+                let timeout = entry.settings.timeout;
+                let event = HealthEvent::Started { ticket, on_probation, timeout };
+                entry.step(&mut live, event, now, self.draw(), &self.policy);
+            }
+            taken.then_some(session)
         };
-        let session = if stands && entry.remote { entry.seat(&mut live) } else { None };
-        if !stands || (entry.remote && session.is_none()) {
-            drop(live);
+        let Some(session) = taken else {
             entry.load.leave();
             return None;
-        }
-        let ticket = self.tickets.fetch_add(1, Relaxed);
-        drop(live);
-        let timeout = entry.settings.timeout;
+        };
         let domain = delivery.email.from().address().domain();
         let permit = Permit::new(
             Arc::clone(self),
@@ -304,7 +311,6 @@ impl Registry {
             domain,
             now,
         );
-        self.step_entry(entry, HealthEvent::Started { ticket, on_probation, timeout }, now);
         Some(permit)
     }
 

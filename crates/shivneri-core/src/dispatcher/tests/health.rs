@@ -177,3 +177,31 @@ async fn a_poisonous_messages_failures_become_neutral() {
         (Status::Active, Status::Active)
     );
 }
+
+#[test]
+fn of_many_at_once_only_one_gets_the_permit_of_a_probation() {
+    let policy = HealthPolicy { open: Duration::ZERO, ..HealthPolicy::default() };
+    for seed in 0..50 {
+        let registry = Registry::with_seed(policy.clone(), seed);
+        registry
+            .add(Arc::new(failing("a", 0, Failure::Unavailable)), ProviderSettings::default())
+            .unwrap();
+        let dispatcher = Dispatcher::new(registry);
+        let run = || Run { delivery: delivery(), tried: vec![], unsupported: vec![], again: false };
+        let failed = Outcome::Failed(SendError::new(Failure::Unavailable, "refused"));
+        for _ in 0..5 {
+            dispatcher.choose(&run()).unwrap().permit.finish(&failed);
+        }
+        assert_eq!(status(&dispatcher, "a"), Status::Probing);
+        let start = std::sync::Barrier::new(8);
+        let taken: Vec<_> = std::thread::scope(|scope| {
+            let ask = || {
+                start.wait();
+                dispatcher.choose(&run()).ok()
+            };
+            let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(taken.len(), 1);
+    }
+}
