@@ -23,7 +23,7 @@ pub mod stats;
 pub mod status;
 
 pub use clock::Clock;
-pub use courier::{Courier, CourierPolicy};
+pub use courier::{Courier, CourierPolicy, CourierState, Drained};
 pub use error::{OpenError, SpoolError};
 pub use incoming::{Acceptance, Idempotency, Incoming};
 pub use memory::Memory;

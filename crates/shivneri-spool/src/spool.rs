@@ -52,6 +52,16 @@ pub trait Spool: AttemptLog {
     /// [`SpoolError`] where they could not be read, or nothing can be committed any more.
     async fn lease(&self, max: usize, now: SystemTime) -> Result<Vec<Delivery>, SpoolError>;
 
+    /// Leases at most `max` deliveries that need a decision and perhaps no provider: those past
+    /// their deadline, and those whose wait after an attempt in doubt is over. Each is otherwise
+    /// as [`lease`](Self::lease) gives it. Takes time in proportion to all that is unfinished.
+    ///
+    /// # Errors
+    ///
+    /// [`SpoolError`] where they could not be read, or nothing can be committed any more.
+    async fn lease_overdue(&self, max: usize, now: SystemTime)
+    -> Result<Vec<Delivery>, SpoolError>;
+
     /// Gives a lease back with nothing settled. A delivery that is not leased is left alone.
     fn release(&self, delivery: DeliveryId, park: Park);
 

@@ -49,6 +49,7 @@ pub async fn small_records_are_kept_and_removed(subject: &dyn Subject) {
         id: "alpha".parse().expect("it is a name"),
         kind: "sendgrid".into(),
         admin: "enabled".into(),
+        hosted: false,
         capabilities: shivneri_core::Capabilities::default(),
         gate_until: None,
         fault: None,

@@ -117,4 +117,8 @@ pub async fn late_evidence_finds_the_delivery_as_it_was_before(subject: &dyn Sub
     assert_eq!((history, found.delivery.next_number()), (vec![first.id], 2));
     assert_eq!(found.delivery.email, again.email);
     assert_eq!(found.delivery.id, delivery.id);
+    let doubt = Transition::Doubt { until: now + seconds(60) };
+    spool.end(&second, &doubtful(), &doubt).await.expect("it is closed");
+    let found = spool.attempt(second.id).await.expect("it can be read").expect("it is in doubt");
+    assert!(!found.delivery.is_in_doubt(), "it was not, before this attempt");
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use shivneri_core::{Delivery, Lane, draft::Draft};
+use shivneri_core::{Delivery, Lane, Transition, draft::Draft};
 
 use super::{Subject, fixture::*};
 use crate::{Park, Spool, Status};
@@ -129,4 +129,31 @@ pub async fn new_mail_wakes_who_waits_for_due_mail(subject: &dyn Subject) {
     accept(&spool, &draft(&["b@example.org"]), now - seconds(5)).await;
     waiting.await.expect("the waiter ends");
     assert_eq!(spool.next_due(), Some(now - seconds(5)));
+}
+
+/// Whatever else is due, and though it may be parked.
+pub async fn what_needs_a_decision_is_leased_out_of_its_turn(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let brief = Draft { expires_at: Some(now + seconds(30)), ..draft(&["b@example.org"]) };
+    let parked = accept_and_lease(&spool, &brief, now).await;
+    let until = now + seconds(600);
+    spool.release(parked.id, Park { until, reason: "no provider is active".into() });
+    let doubt = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let waits = Transition::Doubt { until: now + seconds(20) };
+    try_once(&spool, &doubt, &doubtful(), &waits).await;
+    accept(&spool, &draft(&["b@example.org"]), now).await;
+    let overdue = async |after| {
+        let leased = spool.lease_overdue(9, now + seconds(after)).await;
+        let leased = leased.expect("the spool can be read");
+        leased.iter().map(|delivery| delivery.id).collect::<Vec<_>>()
+    };
+    assert!(overdue(10).await.is_empty());
+    assert_eq!(overdue(20).await, [doubt.id]);
+    assert_eq!(overdue(30).await, [parked.id]);
+    assert!(overdue(40).await.is_empty(), "both are leased");
+    spool.settle(parked.id, &Transition::Expired).await.expect("it is settled");
+    assert_eq!(status(&spool, parked.message()).await, Status::Expired);
+    spool.release(doubt.id, Park { until, reason: "no provider is active".into() });
+    assert_eq!(overdue(40).await, [doubt.id]);
+    assert_whole(&spool).await;
 }

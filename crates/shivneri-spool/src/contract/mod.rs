@@ -48,6 +48,7 @@ macro_rules! spool_contract {
             leasing: a_released_delivery_waits_for_its_time_and_says_why,
             leasing: unparking_makes_what_waits_due,
             leasing: new_mail_wakes_who_waits_for_due_mail,
+            leasing: what_needs_a_decision_is_leased_out_of_its_turn,
             attempts: each_transition_leads_to_its_status,
             attempts: an_attempt_needs_a_lease_and_no_other_open_one,
             attempts: an_attempt_of_an_older_epoch_changes_nothing,

@@ -228,6 +228,8 @@ impl Player {
         }
         let stats = self.spool.stats().await.expect("it can be read");
         assert_eq!((stats.unfinished(), stats.open_attempts), (0, 0), "{stats:?}");
+        let audit = self.spool.audit().await.expect("it can be read");
+        assert!(!audit.states.contains_key(&Status::Damaged), "{audit:?}");
         assert_whole(&self.spool).await;
     }
 }

@@ -1,8 +1,11 @@
 //! Carrying one delivery.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -22,6 +25,18 @@ pub(super) enum Carried {
     /// Nobody could be asked; it was given back.
     Held,
 }
+
+/// Nobody could be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hold {
+    reason: String,
+    /// Only for want of a free place.
+    busy: bool,
+}
+
+/// How long mail is held that only wants a free place. One that becomes free is given to whatever
+/// is due at that time.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// Leased deliveries that have not got a provider's place yet: they are still to take one of
 /// those that are free.
@@ -113,14 +128,14 @@ pub(super) async fn carry(
     dispatcher: Arc<Dispatcher>,
     delivery: Arc<Delivery>,
     log: Watched,
-    now: std::time::SystemTime,
-) -> Result<Option<String>, LogError> {
+    now: SystemTime,
+) -> Result<Option<Hold>, LogError> {
     if delivery.deadline <= now {
         log.settle(delivery.id, &decision::expiry(&delivery)).await?;
         return Ok(None);
     }
     Ok(match dispatcher.dispatch(&delivery, &log).await? {
-        Verdict::Deferred(Deferral::Held { reason }) => Some(reason),
+        Verdict::Deferred(Deferral::Held { reason, busy }) => Some(Hold { reason, busy }),
         Verdict::Deferred(Deferral::Retry { .. })
         | Verdict::Accepted { .. }
         | Verdict::Rejected { .. }
@@ -133,12 +148,13 @@ impl Courier {
     pub(super) fn finish(
         &self,
         delivery: &Delivery,
-        ended: Result<Option<String>, LogError>,
+        ended: Result<Option<Hold>, LogError>,
     ) -> Carried {
         match ended {
             Ok(None) => Carried::Settled,
-            Ok(Some(reason)) => {
-                self.give_back(delivery, reason);
+            Ok(Some(Hold { reason, busy })) => {
+                let hold = if busy { BUSY } else { self.policy.hold };
+                self.give_back(delivery, hold, reason);
                 Carried::Held
             }
             Err(error) => {
@@ -147,7 +163,7 @@ impl Courier {
                         // It was cancelled or settled by late evidence, or a log above the spool
                         // failed; where it is still leased it is due again.
                         tracing::info!(delivery = %delivery.id, %error, "a delivery was given up");
-                        self.give_back(delivery, error.to_string());
+                        self.give_back(delivery, self.policy.hold, error.to_string());
                     }
                     SpoolState::Poisoned { .. } | SpoolState::Closed => {
                         self.stop(&error.to_string());
@@ -158,8 +174,8 @@ impl Courier {
         }
     }
 
-    pub(super) fn give_back(&self, delivery: &Delivery, reason: String) {
-        let until = self.policy.clock.now() + self.policy.hold;
+    fn give_back(&self, delivery: &Delivery, hold: Duration, reason: String) {
+        let until = self.policy.clock.now() + hold;
         self.spool.release(delivery.id, Park { until, reason });
     }
 
@@ -167,7 +183,8 @@ impl Courier {
     pub(super) async fn after_panic(&self, delivery: &Delivery, log: &Watched) {
         tracing::error!(delivery = %delivery.id, "a provider's code panicked");
         let Some(attempt) = log.open() else {
-            self.give_back(delivery, "the provider's code panicked".to_owned());
+            let reason = "the provider's code panicked".to_owned();
+            self.give_back(delivery, self.policy.hold, reason);
             return;
         };
         let failure = Failure::InDoubt(Doubt::Strong);

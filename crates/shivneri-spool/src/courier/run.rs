@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Courier, CourierState, Drained,
-    carry::{Carried, Undecided, Watched, carry},
+    carry::{Carried, Hold, Undecided, Watched, carry},
     pace::Pace,
 };
 
@@ -24,7 +24,7 @@ const NEWS: Duration = Duration::from_millis(200);
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// A task's result: what it carried, and how that ended.
-type Done = Result<Option<String>, LogError>;
+type Done = Result<Option<Hold>, LogError>;
 
 /// What one run of the loop owns.
 struct Run {
@@ -32,9 +32,13 @@ struct Run {
     carried: HashMap<Id, (Arc<Delivery>, Watched)>,
     undecided: Undecided,
     pace: Pace,
+    /// Places that became free since the last lease: whatever the pace, each may be filled.
+    freed: usize,
     /// Whether anything was held since the providers' standing last changed.
     holding: bool,
     standing: Vec<(String, &'static str)>,
+    /// Whether something has changed since the standing was last looked at, and when that was.
+    news: bool,
     looked: Instant,
     /// No lease before this time.
     pause: Option<Instant>,
@@ -53,8 +57,10 @@ impl Courier {
             carried: HashMap::new(),
             undecided: Undecided::default(),
             pace: Pace::new(self.policy.held_per_second, now),
+            freed: 0,
             holding: false,
             standing: Vec::new(),
+            news: true,
             looked: now,
             pause: None,
         };
@@ -65,15 +71,22 @@ impl Courier {
         let mut shutdown = pin!(shutdown);
         loop {
             self.lease(&mut run).await;
-            let wake = self.wake(&mut run);
+            let wake = self.wake(&run);
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 Some(done) = run.tasks.join_next_with_id(), if !run.tasks.is_empty() => {
                     self.ended(&mut run, done).await;
+                    // Whatever else has ended makes the next lease larger.
+                    while let Some(done) = run.tasks.try_join_next_with_id() {
+                        self.ended(&mut run, done).await;
+                    }
                 }
                 _ = overdue.tick() => self.settle_overdue(&mut run).await,
-                version = registry.changed(seen) => seen = version,
+                version = registry.changed(seen) => {
+                    seen = version;
+                    run.news = true;
+                }
                 () = self.spool.due_changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -93,6 +106,7 @@ impl Courier {
             }
             match self.spool.lease(room.min(BATCH), now).await {
                 Ok(leased) => {
+                    run.freed = run.freed.saturating_sub(leased.len());
                     for delivery in leased {
                         self.begin(run, delivery);
                     }
@@ -106,16 +120,16 @@ impl Courier {
     }
 
     /// How many deliveries may be leased now.
-    fn room(&self, run: &mut Run) -> usize {
+    fn room(&self, run: &Run) -> usize {
         let now = Instant::now();
         if run.pause.is_some_and(|until| now < until) {
             return 0;
         }
-        run.pause = None;
         let undecided = run.undecided.count();
         let places = self.dispatcher.registry().free_places().saturating_sub(undecided);
         let tasks = self.policy.max_in_flight.saturating_sub(run.tasks.len());
-        places.min(tasks).min(run.pace.left(now).saturating_sub(undecided))
+        let pace = run.pace.left(now).saturating_sub(undecided).max(run.freed);
+        places.min(tasks).min(pace)
     }
 
     fn begin(&self, run: &mut Run, delivery: Delivery) {
@@ -138,12 +152,13 @@ impl Courier {
         };
         let Some((delivery, log)) = run.carried.remove(&id) else { return };
         match done {
-            Ok((_, ended)) => {
-                if self.finish(&delivery, ended) == Carried::Held {
+            Ok((_, ended)) => match self.finish(&delivery, ended) {
+                Carried::Settled => run.freed += 1,
+                Carried::Held => {
                     run.holding = true;
-                    run.pace.count(Instant::now());
+                    run.pace.take(Instant::now());
                 }
-            }
+            },
             Err(_) => self.after_panic(&delivery, &log).await,
         }
     }
@@ -180,10 +195,10 @@ impl Courier {
     }
 
     /// When to look again without any news.
-    fn wake(&self, run: &mut Run) -> Instant {
+    fn wake(&self, run: &Run) -> Instant {
         let now = Instant::now();
         let mut wake = now + Duration::from_secs(60);
-        if let Some(pause) = run.pause {
+        if let Some(pause) = run.pause.filter(|pause| *pause > now) {
             wake = wake.min(pause);
         } else if run.pace.left(now) == 0 {
             wake = wake.min(run.pace.next());
@@ -194,15 +209,16 @@ impl Courier {
             // Timers go by the millisecond, and waking before its time finds nothing due.
             wake = wake.min(now + wait.max(Duration::from_millis(1)));
         }
-        if run.holding { wake.min(now + self.policy.hold) } else { wake }
+        if run.holding && run.news { wake.min(run.looked + NEWS) } else { wake }
     }
 
     /// Makes held mail due as soon as some provider's standing has changed.
     fn look_for_news(&self, run: &mut Run) {
         let now = Instant::now();
-        if !run.holding || now < run.looked + NEWS {
+        if !run.holding || !run.news || now < run.looked + NEWS {
             return;
         }
+        run.news = false;
         run.looked = now;
         let views = self.dispatcher.registry().views();
         let standing: Vec<_> =

@@ -186,10 +186,14 @@ impl Book {
         lease.open = Some(attempt.id);
         lease.part.attempts = attempt.number;
         lease.part.resent |= attempt.possible_duplicate;
-        let row = lease.key >> PART_BITS;
+        lease.part.state = Status::Queued;
+        let (row, number) = (lease.key >> PART_BITS, lease.part.number);
         self.possible_duplicates += u64::from(attempt.possible_duplicate);
         if let Some(message) = self.messages.get_mut(&row) {
             message.tries.push(Try { attempt: attempt.clone(), end: None });
+            for part in message.parts.iter_mut().filter(|part| part.number == number) {
+                part.state = Status::Queued;
+            }
         }
         Ok(())
     }

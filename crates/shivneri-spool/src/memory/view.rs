@@ -10,17 +10,29 @@ use shivneri_core::{AttemptId, Delivery, EmailAddress, Lane, MessageId};
 
 use super::book::{Book, Stored};
 use crate::{
-    Audit, Cursor, LaneStats, MessageRecord, OpenAttempt, Page, RecipientRecord, Search, Stats,
-    Status, Summary, Waiting,
+    Audit, Change, Cursor, LaneStats, MessageRecord, OpenAttempt, Page, RecipientRecord, Search,
+    Stats, Status, Summary, Waiting,
     model::{
         Lease, Part, Try, message,
-        queue::{PART_BITS, key_of},
+        queue::{MAX_PARTS, PART_BITS, key_of},
         tries,
     },
 };
 
 impl Book {
-    /// A taken key as a delivery; none where it is not due after all.
+    /// When a taken key's delivery is due; none where it is finished, and then it is forgotten.
+    pub(super) fn due(&mut self, key: i64) -> Option<SystemTime> {
+        let message = self.messages.get(&(key >> PART_BITS));
+        let part = message.and_then(|message| message.part(key));
+        let due = part.filter(|part| !part.state.is_final()).map(|part| part.due);
+        if due.is_none() {
+            self.queue.forget(key);
+        }
+        due
+    }
+
+    /// A taken key as a delivery; none where it changed meanwhile, or is set aside because it
+    /// can't be built.
     pub(super) fn lease(
         &mut self,
         lanes: &[Arc<Lane>],
@@ -29,17 +41,30 @@ impl Book {
         key: i64,
         now: SystemTime,
     ) -> Option<Delivery> {
-        let message = self.messages.get(&(key >> PART_BITS));
-        let part = message.and_then(|message| message.part(key));
-        let is_due = |part: &&Part| !part.state.is_final() && part.due <= now;
-        let (Some(message), Some(part)) = (message, part.filter(is_due)) else {
-            self.queue.forget(key);
-            return None;
-        };
-        let delivery = delivery(message, part, &lanes[lane], epoch, message.tries_of(part.id))?;
-        let alone = message.parts.len() == 1;
-        let lease = Lease { key, lane, part: part.clone(), alone, open: None, settled: false };
-        self.queue.lease(lease).then_some(delivery)
+        let message = self.messages.get(&(key >> PART_BITS))?;
+        let part = message.part(key)?;
+        match delivery(message, part, &lanes[lane], epoch, message.tries_of(part.id)) {
+            Ok(delivery) => {
+                let alone = message.parts.len() == 1;
+                let part = part.clone();
+                let lease = Lease { key, lane, part, alone, open: None, settled: false };
+                self.queue.lease(lease).then_some(delivery)
+            }
+            Err(reason) => {
+                let id = message.id;
+                self.queue.forget(key);
+                self.change(id, now, |parts, _| {
+                    let number = (key & (MAX_PARTS as i64 - 1)) as u16;
+                    if let Some(part) = parts.iter_mut().find(|part| part.number == number) {
+                        part.state = Status::Damaged;
+                        part.reason = Some(reason);
+                        part.changed_at = now;
+                    }
+                    Change::Done
+                });
+                None
+            }
+        }
     }
 
     fn face(&self, stored: &Stored, now: SystemTime) -> message::Face {
@@ -189,9 +214,10 @@ impl Book {
             .values()
             .find_map(|stored| Some((stored, stored.tries.iter().find(unsettled)?)))?;
         let part = stored.parts.iter().find(|part| part.id == one.attempt.delivery)?;
-        let before =
+        let earlier =
             stored.tries_of(part.id).filter(|other| other.attempt.number < one.attempt.number);
-        let delivery = delivery(stored, part, &lanes[stored.lane], epoch, before)?;
+        let part = part.before(one);
+        let delivery = delivery(stored, &part, &lanes[stored.lane], epoch, earlier).ok()?;
         Some(OpenAttempt { attempt: one.attempt.clone(), delivery })
     }
 }
@@ -202,14 +228,11 @@ fn delivery<'a>(
     lane: &Arc<Lane>,
     epoch: u64,
     tried: impl Iterator<Item = &'a Try>,
-) -> Option<Delivery> {
-    let email = stored.email.as_ref()?;
-    let email = if part.whole {
-        Arc::clone(email)
-    } else {
-        Arc::new(part.narrow(email.as_ref().clone()).ok()?)
-    };
-    Some(Delivery {
+) -> Result<Delivery, String> {
+    let email = stored.email.as_ref().ok_or_else(|| "its body is missing".to_owned())?;
+    let email =
+        if part.whole { Arc::clone(email) } else { Arc::new(part.narrow(email.as_ref().clone())?) };
+    Ok(Delivery {
         id: part.id,
         email,
         lane: Arc::clone(lane),

@@ -132,7 +132,8 @@ impl Part {
             self.recipients = own;
             self.whole = false;
         }
-        self.dropped.extend(dropped.iter().cloned());
+        self.dropped.extend(dropped);
+        self.spare_own();
         self.move_to(&transition);
         let mut split = Vec::new();
         for (number, (recipients, transition)) in (next_number..).zip(groups) {
@@ -147,11 +148,17 @@ impl Part {
                 forgiven: 0,
                 ..before.clone()
             };
-            part.dropped.retain(|gone| !part.recipients.iter().any(|r| r.same_mailbox(gone)));
+            part.spare_own();
             part.move_to(&later_by_draw(transition, id, now));
             split.push(part);
         }
         split
+    }
+
+    /// Its own recipients are in its headers, though another part's may leave them out.
+    fn spare_own(&mut self) {
+        let own = &self.recipients;
+        self.dropped.retain(|gone| !own.iter().any(|one| one.same_mailbox(gone)));
     }
 
     /// The email as this part's recipients get it, or why there is none.

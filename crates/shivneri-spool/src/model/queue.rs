@@ -88,12 +88,20 @@ impl Queue {
             if self.parked.get(&key).is_some_and(|(_, park)| micros(park.until) > due) {
                 continue;
             }
-            if self.taken.insert(key) {
-                self.parked.remove(&key);
+            if self.claim(key) {
                 taken.push((lane, key));
             }
         }
         taken
+    }
+
+    /// Takes a key out of its turn. Whether nobody else has it.
+    pub(crate) fn claim(&mut self, key: i64) -> bool {
+        let free = self.taken.insert(key);
+        if free {
+            self.parked.remove(&key);
+        }
+        free
     }
 
     /// The urgent lanes first; the others share, a lane of rank 1 three times as often as one
@@ -146,6 +154,12 @@ impl Queue {
     pub(crate) fn forget(&mut self, key: i64) {
         self.taken.remove(&key);
         self.stale.remove(&key);
+    }
+
+    /// The same, but it may be due at another time: its turn comes again then.
+    pub(crate) fn put_back(&mut self, lane: usize, due: SystemTime, key: i64) {
+        self.forget(key);
+        self.push(lane, due, key);
     }
 
     pub(crate) fn leased(&mut self, delivery: DeliveryId) -> Option<&mut Lease> {

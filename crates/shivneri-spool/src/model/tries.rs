@@ -74,6 +74,14 @@ impl Try {
     }
 }
 
+impl Part {
+    /// The part as it was before this attempt, which is open or in doubt.
+    pub(crate) fn before(&self, one: &Try) -> Self {
+        let counts = one.end.is_some() && one.attempt.number > self.forgiven;
+        Self { doubts: self.doubts.saturating_sub(u32::from(counts)), ..self.clone() }
+    }
+}
+
 /// What is known of an attempt that was open when its server stopped.
 pub(crate) fn interrupted() -> Outcome {
     let failure = Failure::InDoubt(Doubt::Strong);

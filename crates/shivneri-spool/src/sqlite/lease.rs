@@ -5,16 +5,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use shivneri_core::{Delivery, ProviderId};
 use tokio::sync::oneshot;
 
-use super::{Shared, Sqlite, rows};
+use super::{Shared, Sqlite, codes::FINAL, rows};
 use crate::{
     Park, SpoolError, body,
     model::{
-        Lease,
-        queue::{MAX_PARTS, PART_BITS},
+        Lease, Part,
+        queue::{MAX_PARTS, PART_BITS, micros},
         tries,
     },
 };
@@ -22,7 +22,10 @@ use crate::{
 /// What a key's rows say.
 enum Found {
     Due(Box<(Lease, Delivery)>),
+    /// It is finished or gone.
     NotDue,
+    /// It is not what it was leased for.
+    Later(SystemTime),
     Damaged(String),
 }
 
@@ -37,12 +40,36 @@ impl Sqlite {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
+        self.lease_with(move |shared| shared.read_leases(&keys, now, Need::Due)).await
+    }
+
+    pub(super) async fn lease_decidable(
+        &self,
+        max: usize,
+        now: SystemTime,
+    ) -> Result<Vec<Delivery>, SpoolError> {
+        self.shared.check()?;
+        self.lease_with(move |shared| {
+            let mut keys = shared.read(|conn| shared.decidable(conn, max, now))?;
+            {
+                let mut queue = shared.queue();
+                keys.retain(|(_, key)| queue.claim(*key));
+            }
+            shared.read_leases(&keys, now, Need::Decision)
+        })
+        .await
+    }
+
+    /// Reads leases off the runtime, and sets aside what is damaged.
+    async fn lease_with(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<Leased, SpoolError> + Send + 'static,
+    ) -> Result<Vec<Delivery>, SpoolError> {
         let shared = Arc::clone(&self.shared);
         let (send, receive) = oneshot::channel();
         // Owned by its receiver: where that is gone, the leases are given back.
         tokio::task::spawn_blocking(move || {
-            let result = shared.read_leases(&keys, now);
-            if let Err(Ok((unwanted, _))) = send.send(result) {
+            if let Err(Ok((unwanted, _))) = send.send(read(&shared)) {
                 let until = shared.clock.now();
                 let reason = "it was leased to nobody".to_owned();
                 for delivery in unwanted {
@@ -64,27 +91,50 @@ impl Sqlite {
     }
 }
 
+/// What a delivery is leased for.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    /// To be sent.
+    Due,
+    /// To be decided on: its time is over, or its wait after a doubt.
+    Decision,
+}
+
+impl Need {
+    fn holds(self, part: &Part, now: SystemTime) -> bool {
+        !part.state.is_final()
+            && match self {
+                Self::Due => part.due <= now,
+                Self::Decision => part.deadline <= now || (part.doubts > 0 && part.due <= now),
+            }
+    }
+}
+
 type Leased = (Vec<Delivery>, Vec<(i64, String)>);
 
 impl Shared {
-    fn read_leases(&self, keys: &[(usize, i64)], now: SystemTime) -> Result<Leased, SpoolError> {
+    fn read_leases(
+        &self,
+        keys: &[(usize, i64)],
+        now: SystemTime,
+        need: Need,
+    ) -> Result<Leased, SpoolError> {
         let found = self.read(|conn| {
-            keys.iter().map(|(lane, key)| self.read_lease(conn, *lane, *key, now)).collect()
+            keys.iter().map(|(lane, key)| self.read_lease(conn, *lane, *key, now, need)).collect()
         });
         let found: Vec<Found> = match found {
             Ok(found) => found,
             Err(error) => {
                 let mut queue = self.queue();
                 for (lane, key) in keys {
-                    queue.forget(*key);
-                    queue.push(*lane, now + Duration::from_secs(1), *key);
+                    queue.put_back(*lane, now + Duration::from_secs(1), *key);
                 }
                 return Err(error);
             }
         };
         let (mut leased, mut damaged) = (Vec::new(), Vec::new());
         let mut queue = self.queue();
-        for ((_, key), found) in keys.iter().zip(found) {
+        for ((lane, key), found) in keys.iter().zip(found) {
             match found {
                 Found::Due(both) => {
                     let (lease, delivery) = *both;
@@ -93,6 +143,7 @@ impl Shared {
                     }
                 }
                 Found::NotDue => queue.forget(*key),
+                Found::Later(due) => queue.put_back(*lane, due, *key),
                 Found::Damaged(reason) => damaged.push((*key, reason)),
             }
         }
@@ -105,8 +156,9 @@ impl Shared {
         lane: usize,
         key: i64,
         now: SystemTime,
+        need: Need,
     ) -> rusqlite::Result<Found> {
-        match self.try_read_lease(conn, lane, key, now) {
+        match self.try_read_lease(conn, lane, key, now, need) {
             // A value that does not hold is this record's trouble, anything else the reader's.
             Err(
                 error @ (rusqlite::Error::FromSqlConversionFailure(..)
@@ -118,21 +170,45 @@ impl Shared {
         }
     }
 
+    /// The key and lane of what needs a decision.
+    fn decidable(
+        &self,
+        conn: &Connection,
+        max: usize,
+        now: SystemTime,
+    ) -> rusqlite::Result<Vec<(usize, i64)>> {
+        let mut keys = Vec::new();
+        for sql in [
+            "SELECT lane, key FROM deliveries INDEXED BY deliveries_unfinished \
+             WHERE state < 10 AND deadline <= ?1 LIMIT ?2",
+            "SELECT lane, key FROM deliveries INDEXED BY deliveries_doubtful \
+             WHERE state < 10 AND doubts > 0 AND due <= ?1 LIMIT ?2",
+        ] {
+            let mut statement = conn.prepare_cached(sql)?;
+            let mut found = statement.query(params![micros(now), max as i64])?;
+            while let Some(row) = found.next()? {
+                if let Some(lane) = self.lanes.index(row.get(0)?) {
+                    keys.push((lane, row.get(1)?));
+                }
+            }
+        }
+        keys.truncate(max);
+        Ok(keys)
+    }
+
     fn try_read_lease(
         &self,
         conn: &Connection,
         lane: usize,
         key: i64,
         now: SystemTime,
+        need: Need,
     ) -> rusqlite::Result<Found> {
-        let state: Option<(i64, i64)> = conn
-            .prepare_cached("SELECT state, due FROM deliveries WHERE key = ?1")?
-            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+        let state: Option<i64> = conn
+            .prepare_cached("SELECT state FROM deliveries WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
             .optional()?;
-        let is_due = |(state, due): (i64, i64)| {
-            state < super::codes::FINAL && due <= crate::model::queue::micros(now)
-        };
-        if !state.is_some_and(is_due) {
+        if state.is_none_or(|state| state >= FINAL) {
             return Ok(Found::NotDue);
         }
         let row = key >> PART_BITS;
@@ -152,6 +228,9 @@ impl Shared {
         let Some(part) = parts.into_iter().find(|part| part.number == number) else {
             return Ok(Found::NotDue);
         };
+        if !need.holds(&part, now) {
+            return Ok(Found::Later(part.due));
+        }
         let email = match part.narrow(email) {
             Ok(email) => email,
             Err(reason) => return Ok(Found::Damaged(reason)),

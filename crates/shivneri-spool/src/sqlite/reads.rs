@@ -243,8 +243,9 @@ impl Shared {
         let Some(at) = tries.iter().position(|one| one.attempt.number == number) else {
             return Ok(None);
         };
-        let attempt = tries.remove(at).attempt;
+        let one = tries.remove(at);
         tries.truncate(at);
+        let before = part.before(&one);
         // Without its body it can't be sent again, but what became of it can still be settled.
         let email = match body_of(conn, row)?.and_then(|email| part.narrow(email).ok()) {
             Some(email) => email,
@@ -261,9 +262,9 @@ impl Shared {
             deadline: part.deadline,
             route: message.route()?.map(Arc::<[ProviderId]>::from),
             epoch: self.epoch,
-            history: tries::history(part, &tries),
+            history: tries::history(&before, &tries),
         };
-        Ok(Some(OpenAttempt { attempt, delivery }))
+        Ok(Some(OpenAttempt { attempt: one.attempt, delivery }))
     }
 }
 

@@ -229,6 +229,13 @@ pub(super) fn update_part(
     Ok(())
 }
 
+/// Its time has come: it counts as scheduled no longer.
+pub(super) fn unschedule(conn: &Connection, key: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE deliveries SET state = 1 WHERE key = ?1 AND state = 0")?
+        .execute([key])?;
+    Ok(())
+}
+
 fn own_recipients(part: &Part) -> Option<String> {
     if part.whole { None } else { codes::of_addresses(&part.recipients) }
 }

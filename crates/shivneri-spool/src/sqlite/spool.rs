@@ -69,6 +69,14 @@ impl Spool for Sqlite {
         self.lease_due(max, now).await
     }
 
+    async fn lease_overdue(
+        &self,
+        max: usize,
+        now: SystemTime,
+    ) -> Result<Vec<Delivery>, SpoolError> {
+        self.lease_decidable(max, now).await
+    }
+
     fn release(&self, delivery: DeliveryId, park: Park) {
         if self.shared.queue().release(delivery, park) {
             self.shared.earlier.notify_one();

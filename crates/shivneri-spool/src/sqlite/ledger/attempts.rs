@@ -6,7 +6,7 @@ use shivneri_core::{Attempt, DeliveryId, MessageId, Outcome, Transition};
 
 use super::{Ledger, Trouble, standing};
 use crate::{
-    SpoolError,
+    SpoolError, Status,
     model::{End, Lease, queue::PART_BITS},
     sqlite::rows,
 };
@@ -15,7 +15,7 @@ impl Ledger<'_> {
     pub(in crate::sqlite) fn begin(&mut self, attempt: &Attempt) -> Result<(), Trouble> {
         self.check_epoch(attempt)?;
         let delivery = attempt.delivery;
-        let key = {
+        let (key, was_scheduled) = {
             let mut queue = self.shared.queue();
             let lease = queue.leased(delivery).filter(|lease| !lease.settled);
             let lease = lease.ok_or(SpoolError::UnknownDelivery(delivery))?;
@@ -30,9 +30,13 @@ impl Ledger<'_> {
             lease.open = Some(attempt.id);
             lease.part.attempts = attempt.number;
             lease.part.resent |= attempt.possible_duplicate;
-            lease.key
+            let before = std::mem::replace(&mut lease.part.state, Status::Queued);
+            (lease.key, before == Status::Scheduled)
         };
         rows::insert_try(self.conn, key, attempt)?;
+        if was_scheduled {
+            rows::unschedule(self.conn, key)?;
+        }
         self.tally.possible_duplicates += u64::from(attempt.possible_duplicate);
         Ok(())
     }
