@@ -4,14 +4,11 @@
 //! SendGrid; Mailgun's agent or API is killed, stopped or broken; SES joins on the fly; Mailgun
 //! comes back. At the end no mail is lost, and none doubled but where the API says so.
 
-use std::{
-    sync::Mutex,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, interval};
 
-use super::harness::{Agent, Books, Endpoint, Server, Traffic};
+use super::harness::{Agent, Books, Endpoint, Server, Traffic, story};
 
 /// Mails a second.
 const RATE: u32 = 100;
@@ -97,19 +94,6 @@ impl Stage {
         );
         books
     }
-}
-
-/// Only one story at a time in a process: the figures are about timing.
-static ONE: Mutex<()> = Mutex::new(());
-
-fn story(test: impl Future<Output = ()>) {
-    let _alone = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(test);
 }
 
 #[test]

@@ -4,3 +4,5 @@
 
 mod agent_loss;
 mod harness;
+mod refusals;
+mod restart;

@@ -1,7 +1,10 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
+
+use tokio::time::{Instant, interval};
 
 use super::Process;
 
@@ -48,6 +51,21 @@ impl Endpoint {
     pub(crate) fn took(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until it took so many mails in all.
+    pub(crate) async fn until_took(&self, count: usize) {
+        let begun = Instant::now();
+        let mut ticker = interval(Duration::from_millis(20));
+        while self.took().len() < count {
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{} took {}",
+                self.kind,
+                self.took().len()
+            );
+            ticker.tick().await;
+        }
     }
 
     /// Answers with this status from now on; `ok`: as the API does.

@@ -6,6 +6,22 @@ mod server;
 mod traffic;
 
 pub(crate) use endpoint::Endpoint;
-pub(crate) use process::{Agent, Process};
+pub(crate) use process::{Agent, Process, program};
 pub(crate) use server::Server;
 pub(crate) use traffic::{Books, Traffic};
+
+use std::sync::Mutex;
+
+/// Only one story at a time in a process: the figures are about timing.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// Runs a story on a runtime of its own.
+pub(crate) fn story(test: impl Future<Output = ()>) {
+    let _alone = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test);
+}

@@ -42,6 +42,16 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM, and the exit code it ends with.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        self.child.wait().unwrap().code()
+    }
+
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
     }

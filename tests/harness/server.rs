@@ -19,19 +19,26 @@ impl Server {
     /// Starts a server with this configuration in a directory of its own.
     pub(crate) fn start(config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("shivneri.toml");
-        std::fs::write(&file, config).unwrap();
-        let mut command = Command::new(program("shivneri-server"));
-        command.arg("--config").arg(file).args(["--http", ":0", "--agents", ":0", "--data"]);
-        command.arg(dir.path().join("data"));
-        let mut process = Process::spawn("server", dir.path(), &mut command);
-        let ready = process.line("ready ");
-        let of = |key: &str| {
-            let word = ready.split_whitespace().find_map(|word| word.strip_prefix(key));
-            word.unwrap_or_else(|| panic!("no {key} in {ready:?}")).to_owned()
-        };
-        let (http, agents) = (of("http="), of("agents="));
+        std::fs::write(dir.path().join("shivneri.toml"), config).unwrap();
+        let (process, http, agents) = spawn(dir.path(), ":0", ":0");
         Self { process, dir, http, agents, client: reqwest::Client::new() }
+    }
+
+    /// `kill -9`, and up again at the same addresses with the same data.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.process.kill();
+        self.restart();
+    }
+
+    /// SIGTERM, and the exit code it ends with.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        self.process.terminate()
+    }
+
+    /// Starts it again at the same addresses with the same data.
+    pub(crate) fn restart(&mut self) {
+        let (process, _, _) = spawn(self.dir.path(), &self.http, &self.agents);
+        self.process = process;
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -77,4 +84,18 @@ impl Server {
             ticker.tick().await;
         }
     }
+}
+
+fn spawn(dir: &Path, http: &str, agents: &str) -> (Process, String, String) {
+    let mut command = Command::new(program("shivneri-server"));
+    command.arg("--config").arg(dir.join("shivneri.toml"));
+    command.args(["--http", http, "--agents", agents, "--data"]).arg(dir.join("data"));
+    let mut process = Process::spawn("server", dir, &mut command);
+    let ready = process.line("ready ");
+    let of = |key: &str| {
+        let word = ready.split_whitespace().find_map(|word| word.strip_prefix(key));
+        word.unwrap_or_else(|| panic!("no {key} in {ready:?}")).to_owned()
+    };
+    let (http, agents) = (of("http="), of("agents="));
+    (process, http, agents)
 }

@@ -11,7 +11,7 @@ use shivneri_ingress::{Access, ConfiguredKey, IngressParts, Metrics, Scope, Subm
 use shivneri_providers::{BuildError, Built, Settings, sandbox::Mailbox};
 use shivneri_spool::{Courier, CourierPolicy, Register as _, Spool, Sqlite, sqlite::Options};
 use shivneri_transport::{Hub, HubOptions, RegistrySessions};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     Server, StartError,
@@ -63,6 +63,10 @@ impl Builder {
     ///
     /// [`ConfigError`], which names the key.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_names().map_err(|error| self.config.origin.located(error))
+    }
+
+    fn check_names(&self) -> Result<(), ConfigError> {
         self.kinds.scheduler(&self.config)?;
         for (index, provider) in self.config.providers.iter().enumerate() {
             if provider.hosted {
@@ -81,6 +85,14 @@ impl Builder {
     ///
     /// [`StartError`], which names what stands in the way.
     pub async fn start(self) -> Result<Server, StartError> {
+        let origin = self.config.origin.clone();
+        self.put_together().await.map_err(|error| match error {
+            StartError::Config(error) => StartError::Config(origin.located(error)),
+            other => other,
+        })
+    }
+
+    async fn put_together(self) -> Result<Server, StartError> {
         let Self { config, kinds } = self;
         let make = kinds.scheduler(&config)?;
         let spool = open_spool(&config).await?;
@@ -125,7 +137,9 @@ impl Builder {
             metrics,
             max_body: config.max_body,
         };
-        let pages = shivneri_console::router(console).layer(access.layer_by(page_needs));
+        let (closing, closed) = watch::channel(false);
+        let pages =
+            shivneri_console::router_until(console, closed).layer(access.layer_by(page_needs));
         let router = shivneri_ingress::router(parts).merge(pages);
         Ok(Server {
             config,
@@ -135,6 +149,7 @@ impl Builder {
             courier,
             hub,
             router,
+            closing,
             http,
             http_address,
             agents,

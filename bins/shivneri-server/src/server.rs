@@ -28,6 +28,8 @@ pub struct Server {
     pub(crate) courier: Arc<Courier>,
     pub(crate) hub: Hub,
     pub(crate) router: Router,
+    /// Raised when the HTTP door closes, so that pages' live streams end.
+    pub(crate) closing: watch::Sender<bool>,
     pub(crate) http: TcpListener,
     pub(crate) http_address: SocketAddr,
     pub(crate) agents: TcpListener,
@@ -71,7 +73,7 @@ impl Server {
     ///
     /// [`RunError`] where a part of the server failed, or the drain was cut short.
     pub async fn run(self, mut signals: Signals) -> Result<(), RunError> {
-        let (http_stop, http_stopped) = watch::channel(false);
+        let (http_stop, http_stopped) = (self.closing.clone(), self.closing.subscribe());
         let (courier_stop, courier_stopped) = watch::channel(false);
         let (hub_stop, hub_stopped) = watch::channel(false);
         let limit = self.config.drain;

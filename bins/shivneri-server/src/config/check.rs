@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use shivneri_core::{Lane, ProviderSettings};
 
 use super::{
-    AgentConfig, Config, ConfigError, KeyConfig, Overrides, Own, ProviderConfig,
+    AgentConfig, Config, ConfigError, KeyConfig, Origin, Overrides, Own, ProviderConfig,
     load::sqlite_path,
     sections::{self, File},
 };
@@ -60,6 +60,7 @@ pub(super) fn checked(file: File, flags: &Overrides, dev: bool) -> Result<Config
         lanes: lanes(file.lane)?,
         providers,
         dev,
+        origin: Origin::default(),
     })
 }
 

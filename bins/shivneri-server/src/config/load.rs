@@ -6,12 +6,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{
-    Config, ConfigError,
-    check::checked,
-    lines::{line_at, line_of},
-    sections::File,
-};
+use super::{Config, ConfigError, Origin, check::checked, lines::line_at, sections::File};
 
 const PREFIX: &str = "SHIVNERI__";
 
@@ -58,7 +53,10 @@ impl Source {
             })?,
             None => String::new(),
         };
-        self.load_text(&text).map_err(|error| self.located(error, &text))
+        let origin = Origin { file: self.file.clone(), text: text.as_str().into() };
+        let mut config = self.load_text(&text).map_err(|error| origin.located(error))?;
+        config.origin = origin;
+        Ok(config)
     }
 
     fn load_text(&self, text: &str) -> Result<Config, ConfigError> {
@@ -102,15 +100,6 @@ impl Source {
             check_alone(section, key, text).map_err(|reason| ConfigError::new(variable, reason))?;
         }
         Ok(())
-    }
-
-    /// Adds the file and line to an error that names a key of the file.
-    fn located(&self, error: ConfigError, text: &str) -> ConfigError {
-        if self.file.is_none() || error.line().is_some() || error.key().starts_with(['-', 'S']) {
-            return error;
-        }
-        let line = line_of(text, error.key());
-        error.at(self.file.clone(), line)
     }
 }
 

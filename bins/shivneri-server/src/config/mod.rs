@@ -10,7 +10,7 @@ mod sections;
 mod tests;
 mod units;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use error::ConfigError;
 pub use load::{Overrides, Source};
@@ -19,6 +19,7 @@ use shivneri_providers::{Secret, Settings};
 
 /// Everything the server needs to know before it starts.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Where the HTTP API and the console listen.
     pub http: SocketAddr,
@@ -52,6 +53,32 @@ pub struct Config {
     pub lanes: Vec<Lane>,
     /// No configuration was given: loopback only, any agent's name is welcome.
     pub dev: bool,
+    /// The file it was read from, to tell where a mistake stands that is found later.
+    pub(crate) origin: Origin,
+}
+
+/// The file a configuration was read from. Its text may hold secrets.
+#[derive(Clone, Default)]
+pub(crate) struct Origin {
+    file: Option<PathBuf>,
+    text: Arc<str>,
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.file.fmt(f)
+    }
+}
+
+impl Origin {
+    /// Adds the file and line to an error that names a key of the file.
+    pub(crate) fn located(&self, error: ConfigError) -> ConfigError {
+        if self.file.is_none() || error.line().is_some() || error.key().starts_with(['-', 'S']) {
+            return error;
+        }
+        let line = lines::line_of(&self.text, error.key());
+        error.at(self.file.clone(), line)
+    }
 }
 
 /// A `[[provider]]`.
