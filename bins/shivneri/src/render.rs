@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use comfy_table::{Cell, Color, ContentArrangement, presets::UTF8_BORDERS_ONLY};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, presets::UTF8_BORDERS_ONLY};
 
 /// How output looks where it goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// An empty one with this heading; an empty heading draws none.
+    /// An empty one with this heading. Without a heading it is a list of names and values, and
+    /// looks the same everywhere.
     pub(crate) fn new(heading: &[&'static str]) -> Self {
         Self { heading: heading.to_vec(), rows: Vec::new() }
     }
@@ -56,6 +57,7 @@ impl Table {
         }
         match look {
             Look::Plain => self.plain(),
+            Look::Drawn | Look::Coloured if self.heading.is_empty() => self.plain(),
             Look::Drawn => self.drawn(false),
             Look::Coloured => self.drawn(true),
         }
@@ -79,20 +81,36 @@ impl Table {
         text
     }
 
+    /// Whether a column says nothing in any row.
+    fn is_idle(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+        cells.all(|cell| matches!(cell.as_str(), "" | "-" | "0"))
+    }
+
+    /// A terminal is narrow: columns that say nothing are left out, and what names a row is never
+    /// broken, so that it can be copied.
     fn drawn(&self, coloured: bool) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let shown: Vec<usize> =
+            (0..columns).filter(|&column| column < 3 || !self.is_idle(column)).collect();
         let mut table = comfy_table::Table::new();
         table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        if !self.heading.is_empty() {
-            table.set_header(self.heading.iter().copied());
-        }
+        table.set_header(shown.iter().filter_map(|&column| self.heading.get(column)));
         for row in &self.rows {
-            table.add_row(row.iter().enumerate().map(|(column, text)| {
+            let cells = shown.iter().filter_map(|&column| Some((column, row.get(column)?)));
+            table.add_row(cells.map(|(column, text)| {
                 // The first column names what the row is about, and may be any word.
                 match colour(text).filter(|_| coloured && column > 0) {
                     Some(colour) => Cell::new(text).fg(colour),
                     None => Cell::new(text),
                 }
             }));
+        }
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((u16::from(at == 0), 1));
+            if at < 2 {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         table.trim_fmt() + "\n"
     }
@@ -229,6 +247,17 @@ mod tests {
         assert_eq!(Look::of(true, true), Look::Drawn);
         assert_eq!(Look::of(true, false), Look::Coloured);
         assert!(!table().text(Look::Drawn).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn on_a_terminal_columns_that_say_nothing_are_left_out() {
+        let mut table = Table::new(&["ID", "KIND", "STATUS", "REJECTED", "REASON"]);
+        table.row(["a", "-", "open", "0", "-"].map(str::to_owned));
+        table.row(["b", "-", "open", "0", "key"].map(str::to_owned));
+        let drawn = table.text(Look::Drawn);
+        assert!(drawn.contains("KIND") && drawn.contains("REASON") && drawn.contains("key"));
+        assert!(!drawn.contains("REJECTED"), "{drawn}");
+        assert!(table.text(Look::Plain).contains("REJECTED"), "scripts find every column");
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub(super) async fn run(client: &Client, args: &ListArgs) -> anyhow::Result<()> 
     }
     let rows: Vec<Row> = data.iter().map(|raw| client.read(raw.get())).collect::<Result<_, _>>()?;
     let more = next_cursor.is_some();
-    render::print(&table(&rows, Look::of_stdout()))?;
+    render::print(&table(&rows, jiff::Timestamp::now(), Look::of_stdout()))?;
     if more {
         eprintln!("there are more: raise --limit or narrow the filters");
     }
@@ -130,12 +130,12 @@ fn joined(data: &[Box<RawValue>], next_cursor: Option<String>) -> String {
     format!("{{\"data\":[{}],\"next_cursor\":{cursor}}}", data.join(","))
 }
 
-fn table(rows: &[Row], look: Look) -> String {
+fn table(rows: &[Row], now: jiff::Timestamp, look: Look) -> String {
     if rows.is_empty() {
         return "no messages\n".into();
     }
     let mut table =
-        Table::new(&["MESSAGE", "STATUS", "ACCEPTED", "PROVIDER", "FROM", "TO", "SUBJECT", "NOTE"]);
+        Table::new(&["MESSAGE", "STATUS", "AGE", "PROVIDER", "FROM", "TO", "SUBJECT", "NOTE"]);
     for row in rows {
         let note = match (row.in_doubt, row.possible_duplicate) {
             (true, true) => "in doubt, possible duplicate",
@@ -146,7 +146,7 @@ fn table(rows: &[Row], look: Look) -> String {
         table.row([
             row.id.clone(),
             row.status.clone(),
-            or_dash(row.accepted_at.as_deref()),
+            or_dash(row.accepted_at.as_deref().map(|at| render::age(at, now))),
             or_dash(row.provider.as_deref()),
             or_dash(row.from.as_deref()),
             or_dash(Some(row.recipients.join(", "))),
@@ -205,7 +205,7 @@ mod tests {
         let row = serde_json::from_str::<Row>(
             r#"{"id":"0199","status":"sending","in_doubt":true,"from":"a@b","recipients":["c@d"],"subject":"s"}"#,
         );
-        let text = table(&[row.unwrap()], Look::Plain);
+        let text = table(&[row.unwrap()], jiff::Timestamp::UNIX_EPOCH, Look::Plain);
         assert!(text.lines().nth(1).unwrap().ends_with("in doubt"), "{text}");
     }
 
