@@ -117,7 +117,8 @@ impl O1 {
     /// Begins a round: the expired join those that could not take anything in the last one.
     fn turn(&mut self) {
         std::mem::swap(&mut self.active, &mut self.expired);
-        for level in 0..LEVELS {
+        while self.expired.bitmap != 0 {
+            let level = self.expired.bitmap.trailing_zeros() as usize;
             while let Some(index) = self.expired.pop(level) {
                 self.active.push(level, index);
             }
