@@ -253,7 +253,7 @@ fn hub(
     identities: Identities,
     late: Arc<Late>,
 ) -> Hub {
-    let mut options = HubOptions::new(uuid::Uuid::nil());
+    let mut options = HubOptions::new(spool.incarnation());
     options.beat = config.health.beat;
     let policies: BTreeMap<ProviderId, ProviderSettings> =
         config.providers.iter().map(|p| (p.id.clone(), p.settings.clone())).collect();
