@@ -8,6 +8,7 @@ use shivneri_core::{
     Outcome, Transition, UnsettledAttempt,
 };
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::{
     Acceptance, Audit, Event, Incoming, MessageRecord, Page, Retention, Search, Shelf, SpoolError,
@@ -31,6 +32,10 @@ use crate::{
 pub trait Spool: AttemptLog {
     /// The owner's epoch: higher each time the spool is opened.
     fn epoch(&self) -> u64;
+
+    /// Names this spool through all its restarts. A copy that was restored has another name, so
+    /// that nobody takes what it says of mail under way for proof.
+    fn incarnation(&self) -> Uuid;
 
     /// The lanes it was opened with.
     fn lanes(&self) -> &[Arc<Lane>];

@@ -17,9 +17,10 @@ pub async fn what_was_acknowledged_is_there_after_a_crash(subject: &dyn Subject)
     let agent = "one".parse().expect("it is a name");
     let generation = spool.next_generation(&agent).await.expect("it is committed");
     let before = record(&spool, id).await;
-    let epoch = spool.epoch();
+    let (epoch, incarnation) = (spool.epoch(), spool.incarnation());
     let Some(spool) = subject.crash(spool).await else { return };
     assert!(spool.epoch() > epoch);
+    assert_eq!(spool.incarnation(), incarnation);
     assert_eq!(record(&spool, id).await, before);
     let again = spool.accept(keyed(&draft, now, "k", 1)).await.expect("it is answered");
     assert_eq!(again, Acceptance::Replayed { id, status: Status::Queued });

@@ -6,11 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use shivneri_core::{
-    Attempt, AttemptId, DeliveryId, Email, Lane, LaneName, MessageId, OnDoubt, Outcome, ProviderId,
-    Transition,
-};
+use shivneri_core::{Attempt, AttemptId, DeliveryId, Lane, MessageId, Outcome, Transition};
 
+use super::stored::Stored;
 use crate::{
     Acceptance, Amended, Change, Event, Incoming, Shelf, SpoolError, Status,
     model::{
@@ -22,39 +20,6 @@ use crate::{
 
 /// How long idempotency keys count and events are kept.
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// A message with all that is known of it.
-#[derive(Clone, Debug)]
-pub(super) struct Stored {
-    pub(super) row: i64,
-    pub(super) id: MessageId,
-    pub(super) lane: usize,
-    pub(super) lane_name: LaneName,
-    pub(super) door: &'static str,
-    pub(super) owner: String,
-    pub(super) from: String,
-    pub(super) subject: String,
-    pub(super) tags: Vec<String>,
-    pub(super) recipients: Vec<shivneri_core::EmailAddress>,
-    pub(super) email: Option<Arc<Email>>,
-    pub(super) on_doubt: OnDoubt,
-    pub(super) providers: Option<Arc<[ProviderId]>>,
-    pub(super) accepted_at: SystemTime,
-    pub(super) send_at: Option<SystemTime>,
-    pub(super) parts: Vec<Part>,
-    pub(super) tries: Vec<Try>,
-    pub(super) events: Vec<Event>,
-}
-
-impl Stored {
-    pub(super) fn part(&self, key: i64) -> Option<&Part> {
-        self.parts.iter().find(|part| key_of(self.row, part.number) == key)
-    }
-
-    pub(super) fn tries_of(&self, delivery: DeliveryId) -> impl Iterator<Item = &Try> {
-        self.tries.iter().filter(move |one| one.attempt.delivery == delivery)
-    }
-}
 
 #[derive(Debug)]
 struct Earlier {

@@ -8,7 +8,7 @@ use std::{
 
 use shivneri_core::{AttemptId, Delivery, EmailAddress, Lane, MessageId};
 
-use super::book::{Book, Stored};
+use super::{book::Book, stored::Stored};
 use crate::{
     Audit, Change, Cursor, LaneStats, MessageRecord, OpenAttempt, Page, RecipientRecord, Search,
     Stats, Status, Summary, Waiting,

@@ -115,18 +115,18 @@ impl Part {
         // The first group that has anyone keeps the delivery's identity.
         let mut groups = Vec::with_capacity(3);
         if !kept.is_empty() {
-            groups.push((kept, transition.clone()));
+            groups.push((kept, Fate::Told(transition.clone())));
         }
         if !deferred.is_empty() {
-            groups.push((deferred, deferral(now)));
+            groups.push((deferred, Fate::Deferred));
         }
         if !refused.is_empty() {
             let reason = outcome.and_then(Outcome::error).map(|error| error.detail().to_owned());
             let reason = reason.unwrap_or_else(|| "the provider refused the recipient".to_owned());
-            groups.push((refused, Transition::Rejected { reason }));
+            groups.push((refused, Fate::Told(Transition::Rejected { reason })));
         }
         let mut groups = groups.into_iter();
-        let Some((own, transition)) = groups.next() else { return Vec::new() };
+        let Some((own, fate)) = groups.next() else { return Vec::new() };
         let before = self.clone();
         if groups.len() > 0 {
             self.recipients = own;
@@ -134,9 +134,9 @@ impl Part {
         }
         self.dropped.extend(dropped);
         self.spare_own();
-        self.move_to(&transition);
+        self.move_to(&fate.transition(self.id, now));
         let mut split = Vec::new();
-        for (number, (recipients, transition)) in (next_number..).zip(groups) {
+        for (number, (recipients, fate)) in (next_number..).zip(groups) {
             let id = DeliveryId::new();
             let mut part = Self {
                 id,
@@ -149,7 +149,7 @@ impl Part {
                 ..before.clone()
             };
             part.spare_own();
-            part.move_to(&later_by_draw(transition, id, now));
+            part.move_to(&fate.transition(id, now));
             split.push(part);
         }
         split
@@ -255,24 +255,123 @@ pub(crate) fn is_taken(state: Status) -> bool {
     }
 }
 
-fn deferral(now: SystemTime) -> Transition {
-    Transition::Retry { at: now, reason: "the provider deferred the recipient".into() }
+/// What becomes of a group of a part's recipients.
+#[derive(Clone, Debug)]
+enum Fate {
+    Told(Transition),
+    /// The provider did not take them now.
+    Deferred,
 }
 
-/// A part that begins its own life waits the retry schedule's first step, drawn from its id.
-fn later_by_draw(transition: Transition, id: DeliveryId, now: SystemTime) -> Transition {
-    match transition {
-        Transition::Retry { at, reason } if at <= now => {
-            let (_, low) = id.as_uuid().as_u64_pair();
-            // The two highest bits are the UUID's variant.
-            Transition::Retry { at: now + retry::delay(0, low << 2), reason }
+impl Fate {
+    fn transition(self, id: DeliveryId, now: SystemTime) -> Transition {
+        match self {
+            Self::Told(transition) => transition,
+            Self::Deferred => {
+                // The retry schedule's first step, drawn from the id. The two highest bits of its
+                // lower half are the UUID's variant.
+                let (_, low) = id.as_uuid().as_u64_pair();
+                let at = now + retry::delay(0, low << 2);
+                Transition::Retry { at, reason: "the provider deferred the recipient".into() }
+            }
         }
-        Transition::Retry { .. }
-        | Transition::Continue
-        | Transition::Accepted
-        | Transition::Rejected { .. }
-        | Transition::Doubt { .. }
-        | Transition::InDoubt { .. }
-        | Transition::Expired => transition,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use shivneri_core::{Doubt, Receipt, SendError};
+
+    use super::*;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn addresses(letters: &str) -> Vec<EmailAddress> {
+        letters.chars().map(|letter| format!("{letter}@x.org").parse().unwrap()).collect()
+    }
+
+    fn part(letters: &str) -> Part {
+        let deadline = NOW + Duration::from_secs(60);
+        Part::first(DeliveryId::new(), addresses(letters), NOW, deadline, NOW)
+    }
+
+    fn names(part: &Part) -> String {
+        part.recipients.iter().map(EmailAddress::local).collect()
+    }
+
+    fn outcome(kind: u8, refused: Vec<EmailAddress>, deferred: Vec<EmailAddress>) -> Outcome {
+        let failed = |failure| Outcome::Failed(SendError::new(failure, "for a reason"));
+        match kind % 4 {
+            0 => Outcome::Accepted(Receipt { refused, deferred, ..Receipt::new("1") }),
+            1 => failed(Failure::Rejected(Scope::Recipients(refused))),
+            2 => failed(Failure::InDoubt(Doubt::Strong)),
+            _ => failed(Failure::Unavailable),
+        }
+    }
+
+    fn transition(kind: u8) -> Transition {
+        let reason = "for a reason".to_owned();
+        match kind % 7 {
+            0 => Transition::Continue,
+            1 => Transition::Accepted,
+            2 => Transition::Rejected { reason },
+            3 => Transition::Retry { at: NOW, reason },
+            4 => Transition::Doubt { until: NOW },
+            5 => Transition::InDoubt { reason },
+            _ => Transition::Expired,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_follows_every_recipient_is_in_exactly_one_part(
+            steps in proptest::collection::vec((any::<u8>(), any::<u8>(), "[a-f]{0,3}", "[a-f]{0,3}"), 1..6),
+            doubts in 0_u32..2,
+        ) {
+            let mut parts = vec![Part { doubts, ..part("abcdef") }];
+            for (what, how, refused, deferred) in steps {
+                let at = usize::from(how) % parts.len();
+                let next = parts.len() as u16;
+                let outcome = outcome(what, addresses(&refused), addresses(&deferred));
+                let split = parts[at].apply(Some(&outcome), &transition(how), next, NOW);
+                parts.extend(split);
+            }
+            let mut all: Vec<char> = parts.iter().flat_map(|part| names(part).chars().collect::<Vec<_>>()).collect();
+            all.sort_unstable();
+            prop_assert_eq!(all.into_iter().collect::<String>(), "abcdef");
+            for (number, part) in parts.iter().enumerate() {
+                prop_assert_eq!(usize::from(part.number), number);
+                prop_assert!(!part.recipients.is_empty());
+                let dropped = |one: &EmailAddress| part.dropped.iter().any(|gone| gone == one);
+                prop_assert!(!part.recipients.iter().any(dropped), "it would have no headers");
+                if doubts > 0 {
+                    prop_assert!(!matches!(part.state, Status::Rejected | Status::Expired));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_recipient_that_is_refused_ends_the_part_itself() {
+        let mut part = part("ab");
+        let refuse = |letters| outcome(1, addresses(letters), Vec::new());
+        let split = part.apply(Some(&refuse("b")), &Transition::Continue, 1, NOW);
+        assert_eq!((names(&part), part.state, split.len()), ("a".to_owned(), Status::Queued, 1));
+        assert_eq!((names(&split[0]), split[0].state), ("b".to_owned(), Status::Rejected));
+        let split = part.apply(Some(&refuse("a")), &Transition::Continue, 2, NOW);
+        assert_eq!((names(&part), part.state, split.len()), ("a".to_owned(), Status::Rejected, 0));
+        assert!(!part.stays_leased(&Transition::Continue));
+    }
+
+    #[test]
+    fn recipients_taken_by_nobody_keep_the_part_waiting() {
+        let mut part = part("ab");
+        let outcome = outcome(0, Vec::new(), addresses("ab"));
+        assert!(part.apply(Some(&outcome), &Transition::Accepted, 1, NOW).is_empty());
+        assert_eq!((names(&part), part.state), ("ab".to_owned(), Status::Queued));
+        assert!(part.due >= NOW + retry::SHORTEST);
     }
 }

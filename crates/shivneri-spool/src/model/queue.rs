@@ -247,3 +247,73 @@ pub(crate) fn from_micros(micros: i64) -> SystemTime {
     };
     time.unwrap_or(SystemTime::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn queue() -> Queue {
+        Queue::new([&Lane::critical(), &Lane::transactional(), &Lane::bulk()])
+    }
+
+    fn keys(queue: &mut Queue, max: usize, now: u64) -> Vec<i64> {
+        queue.take(max, at(now)).into_iter().map(|(_, key)| key).collect()
+    }
+
+    #[test]
+    fn transactional_mail_goes_three_times_as_often_as_bulk() {
+        let mut queue = queue();
+        for key in 0..100 {
+            queue.push(1, at(1), key);
+            queue.push(2, at(0), 1000 + key);
+        }
+        let taken = keys(&mut queue, 80, 5);
+        assert_eq!(taken.iter().filter(|key| **key < 1000).count(), 60);
+    }
+
+    #[test]
+    fn the_next_due_time_is_told_when_it_becomes_earlier() {
+        let mut queue = queue();
+        assert!(queue.push(1, at(10), 1));
+        assert!(!queue.push(2, at(11), 2));
+        assert!(queue.push(0, at(9), 3));
+        assert_eq!(queue.next_due(), Some(at(9)));
+    }
+
+    #[test]
+    fn a_key_is_taken_once_however_often_it_was_added() {
+        let mut queue = queue();
+        for due in [3, 1, 2] {
+            queue.push(1, at(due), 7);
+        }
+        assert_eq!(keys(&mut queue, 9, 5), [7]);
+        assert!(!queue.claim(7));
+        queue.put_back(1, at(8), 7);
+        assert!(keys(&mut queue, 9, 7).is_empty());
+        assert_eq!(keys(&mut queue, 9, 8), [7]);
+    }
+
+    #[test]
+    fn what_changed_between_being_taken_and_leased_is_due_again() {
+        let mut queue = queue();
+        queue.push(1, at(1), 7);
+        assert_eq!(keys(&mut queue, 9, 1), [7]);
+        queue.touch(7);
+        let part = Part::first(DeliveryId::new(), Vec::new(), at(1), at(9), at(1));
+        let lease = Lease { key: 7, lane: 1, part, alone: true, open: None, settled: false };
+        assert!(!queue.lease(lease.clone()), "what was read of it no longer holds");
+        assert_eq!(keys(&mut queue, 9, 1), [7]);
+        assert!(queue.lease(lease));
+    }
+
+    #[test]
+    fn times_come_back_from_their_microseconds() {
+        for time in [at(0), at(5), SystemTime::UNIX_EPOCH - Duration::from_micros(7)] {
+            assert_eq!(from_micros(micros(time)), time);
+        }
+    }
+}

@@ -130,6 +130,17 @@ where
     })
 }
 
+/// Whether an error is about a value that does not hold, which is its record's trouble alone.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
+}
+
 fn unreadable(what: &str, value: impl std::fmt::Display) -> rusqlite::Error {
     let reason = format!("{value} is no {what}");
     rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, reason.into())

@@ -9,7 +9,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use shivneri_core::{Delivery, ProviderId};
 use tokio::sync::oneshot;
 
-use super::{Shared, Sqlite, codes::FINAL, rows};
+use super::{
+    Shared, Sqlite,
+    codes::{self, FINAL},
+    rows,
+};
 use crate::{
     Park, SpoolError, body,
     model::{
@@ -159,13 +163,7 @@ impl Shared {
         need: Need,
     ) -> rusqlite::Result<Found> {
         match self.try_read_lease(conn, lane, key, now, need) {
-            // A value that does not hold is this record's trouble, anything else the reader's.
-            Err(
-                error @ (rusqlite::Error::FromSqlConversionFailure(..)
-                | rusqlite::Error::InvalidColumnType(..)
-                | rusqlite::Error::IntegralValueOutOfRange(..)
-                | rusqlite::Error::Utf8Error(..)),
-            ) => Ok(Found::Damaged(error.to_string())),
+            Err(error) if codes::is_damage(&error) => Ok(Found::Damaged(error.to_string())),
             other => other,
         }
     }

@@ -51,7 +51,7 @@ impl Sqlite {
         let lock = DirectoryLock::take(directory)?;
         let conn = schema::open_writer(path)?;
         let sql = |what| move |error| trouble(path, what, error);
-        let (lanes, epoch) =
+        let Prepared { lanes, epoch, incarnation } =
             prepare(&conn, options.lanes).map_err(sql("could not take over the database"))?;
         let tally = Tally::load(&conn).map_err(sql("could not read the counters"))?;
         let keys = Keys::open(&conn).map_err(sql("could not read the idempotency keys"))?;
@@ -62,6 +62,7 @@ impl Sqlite {
             queue: Mutex::new(Queue::new(lanes.rules.iter().map(Arc::as_ref))),
             lanes,
             epoch,
+            incarnation,
             clock: options.clock,
             earlier: Notify::new(),
             state: Mutex::new(SpoolState::Open),
@@ -108,11 +109,28 @@ fn spawn(
         .map_err(|error| trouble(path, "could not start a thread", error))
 }
 
-/// Counts the epoch on, and numbers the lanes.
-fn prepare(conn: &Connection, rules: Vec<Lane>) -> rusqlite::Result<(Lanes, u64)> {
+struct Prepared {
+    lanes: Lanes,
+    epoch: u64,
+    incarnation: Uuid,
+}
+
+/// Counts the epoch on, names what has no name, and numbers the lanes.
+fn prepare(conn: &Connection, rules: Vec<Lane>) -> rusqlite::Result<Prepared> {
     let transaction = conn.unchecked_transaction()?;
     let epoch = read_meta(conn, "epoch")?.unwrap_or_default() + 1;
     write_meta(conn, "epoch", epoch)?;
+    let named = (read_meta(conn, "name_high")?, read_meta(conn, "name_low")?);
+    let incarnation = match (named, read_meta(conn, RESTORED)?.unwrap_or_default()) {
+        ((Some(high), Some(low)), 0) => Uuid::from_u64_pair(high as u64, low as u64),
+        _ => {
+            let new = Uuid::new_v4();
+            let (high, low) = new.as_u64_pair();
+            write_meta(conn, "name_high", high as i64)?;
+            write_meta(conn, "name_low", low as i64)?;
+            new
+        }
+    };
     for lane in &rules {
         conn.execute("INSERT OR IGNORE INTO lanes (name) VALUES (?1)", [lane.name.as_str()])?;
     }
@@ -131,7 +149,7 @@ fn prepare(conn: &Connection, rules: Vec<Lane>) -> rusqlite::Result<(Lanes, u64)
         ids.push(id.ok_or(rusqlite::Error::QueryReturnedNoRows)?);
     }
     let rules = rules.into_iter().map(Arc::new).collect();
-    Ok((Lanes { rules, ids, names }, epoch as u64))
+    Ok(Prepared { lanes: Lanes { rules, ids, names }, epoch: epoch as u64, incarnation })
 }
 
 /// Closes in doubt what the owner before left open.

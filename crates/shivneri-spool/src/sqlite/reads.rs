@@ -282,7 +282,8 @@ fn shown(row: &Row<'_>, open: bool, now: SystemTime) -> rusqlite::Result<Status>
     let state = codes::status(row.get(1)?)?;
     if state.is_final() {
         let marks: Option<String> = row.get(4)?;
-        let marks = marks.as_deref().map(codes::marks).transpose()?.unwrap_or_default();
+        // A mark that can't be read loses its say, not its message.
+        let marks = marks.and_then(|marks| codes::marks(&marks).ok()).unwrap_or_default();
         let marks = marks.into_iter().map(|(_, status)| status);
         return Ok(Status::of(marks.chain([state])).unwrap_or(state));
     }

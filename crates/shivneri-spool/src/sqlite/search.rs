@@ -156,8 +156,25 @@ impl Shared {
         Ok(named)
     }
 
-    /// The summary, where status and provider fit too.
+    /// The summary, where status and provider fit too. A message that can't be read is passed over,
+    /// so that it hides no other.
     fn matching(
+        &self,
+        conn: &Connection,
+        message: &MessageRow,
+        search: &Search,
+        now: SystemTime,
+    ) -> rusqlite::Result<Option<Summary>> {
+        match self.try_matching(conn, message, search, now) {
+            Err(error) if codes::is_damage(&error) => {
+                tracing::warn!(message = %message.id, %error, "a message's record is damaged");
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    fn try_matching(
         &self,
         conn: &Connection,
         message: &MessageRow,

@@ -10,6 +10,7 @@ use std::{
 use rusqlite::Connection;
 use shivneri_core::{Lane, LaneName};
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use super::{ledger::Due, schema, tally::Tally};
 use crate::{Clock, Commits, SpoolError, SpoolState, model::Queue};
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) min_free_disk: u64,
     pub(super) lanes: Lanes,
     pub(super) epoch: u64,
+    pub(super) incarnation: Uuid,
     pub(super) clock: Clock,
     pub(super) queue: Mutex<Queue>,
     pub(super) earlier: Notify,

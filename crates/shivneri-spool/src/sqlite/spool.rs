@@ -7,14 +7,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rusqlite::Connection;
 use shivneri_core::{
     AgentId, Attempt, AttemptId, AttemptLog, Delivery, DeliveryId, Lane, LogError, MessageId,
     Outcome, Transition, UnsettledAttempt,
 };
 use tokio::sync::watch;
+use uuid::Uuid;
 
-use super::{Sqlite, ledger::Prepared, open::RESTORED, reads, schema, tally::write_meta};
+use super::{Sqlite, ledger::Prepared, reads};
 use crate::{
     Acceptance, Amended, Audit, Change, Collected, Duplicates, Event, Evidence, Incoming,
     MessageRecord, OpenAttempt, Page, Park, Retention, Search, Shelf, Spool, SpoolError,
@@ -49,6 +49,10 @@ impl AttemptLog for Sqlite {
 impl Spool for Sqlite {
     fn epoch(&self) -> u64 {
         self.shared.epoch
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.shared.incarnation
     }
 
     fn lanes(&self) -> &[Arc<Lane>] {
@@ -219,19 +223,7 @@ impl Spool for Sqlite {
 
     async fn backup(&self, to: &Path) -> Result<(), SpoolError> {
         let (shared, to) = (Arc::clone(&self.shared), to.to_owned());
-        let copy = move || {
-            let failed = |error: rusqlite::Error| SpoolError::Write { reason: error.to_string() };
-            let text = to.to_str().ok_or_else(|| SpoolError::Write {
-                reason: format!("{} is not a path in UTF-8", to.display()),
-            })?;
-            // A statement that reads one snapshot and holds nobody up; refused inside a transaction.
-            let reader = schema::open_reader(&shared.path).map_err(failed)?;
-            reader.execute("VACUUM INTO ?1", [text]).map_err(failed)?;
-            let copy = Connection::open(&to).map_err(failed)?;
-            write_meta(&copy, RESTORED, 1).map_err(failed)?;
-            copy.close().map_err(|(_, error)| failed(error))
-        };
-        tokio::task::spawn_blocking(copy)
+        tokio::task::spawn_blocking(move || super::backup(&shared.path, &to))
             .await
             .map_err(|error| SpoolError::Write { reason: error.to_string() })?
     }

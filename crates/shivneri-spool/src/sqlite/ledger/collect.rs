@@ -27,7 +27,15 @@ impl Ledger<'_> {
     /// Deletes a whole message, if it is still finished. Whether it was there.
     pub(in crate::sqlite) fn drop_message(&mut self, row: i64) -> Result<bool, Trouble> {
         let Some(message) = rows::message_at(self.conn, row)? else { return Ok(false) };
-        let parts = rows::parts(self.conn, row, message.id, &message.addresses()?)?;
+        let parts =
+            message.addresses().and_then(|all| rows::parts(self.conn, row, message.id, &all));
+        let parts = match parts {
+            Err(error) if codes::is_damage(&error) => {
+                tracing::warn!(message = %message.id, %error, "a message's record is damaged; it is kept");
+                return Ok(false);
+            }
+            other => other?,
+        };
         if parts.iter().any(|part| !part.state.is_final()) {
             return Ok(false);
         }

@@ -5,8 +5,8 @@ use shivneri_core::{Lane, Transition};
 
 use super::OnDisk;
 use crate::{
-    Duplicates, OpenError, Options, Spool, SpoolError, SpoolState, Sqlite, Status,
-    contract::fixture::*,
+    Duplicates, OpenError, Options, Retention, Search, Spool, SpoolError, SpoolState, Sqlite,
+    Status, contract::fixture::*,
 };
 
 #[tokio::test]
@@ -84,6 +84,10 @@ async fn a_damaged_address_is_set_aside_too() {
     other.execute("UPDATE deliveries SET recipients = 'nobody' WHERE key = 1 << 12", []).unwrap();
     assert_eq!(lease_one(&spool, now).await.message(), good);
     assert_eq!(spool.audit().await.unwrap().states[&Status::Damaged], 1);
+    let found = spool.search(&Search::default()).await.unwrap();
+    assert_eq!(found.messages.iter().map(|one| one.id).collect::<Vec<_>>(), [good]);
+    let later = now + seconds(86_400 * 40);
+    assert!(spool.collect(Retention::default(), later).await.is_ok());
 }
 
 #[tokio::test]
@@ -140,6 +144,7 @@ async fn all_that_is_unfinished_in_a_restored_copy_is_in_doubt() {
     assert!(spool.backup(&copy).await.is_err(), "a file that is there is not written over");
     assert_eq!(status(&spool, waiting).await, Status::Queued, "the original goes on");
     let restored: Arc<dyn Spool> = Sqlite::open(&copy, Options::default()).unwrap();
+    assert_ne!(restored.incarnation(), spool.incarnation());
     assert_eq!(status(&restored, sent.message()).await, Status::Accepted);
     assert_eq!(status(&restored, waiting).await, Status::InDoubt);
     assert!(restored.lease(9, now).await.unwrap().is_empty());
