@@ -86,10 +86,7 @@ impl Builder {
     /// [`StartError`], which names what stands in the way.
     pub async fn start(self) -> Result<Server, StartError> {
         let origin = self.config.origin.clone();
-        self.put_together().await.map_err(|error| match error {
-            StartError::Config(error) => StartError::Config(origin.located(error)),
-            other => other,
-        })
+        self.put_together().await.map_err(|error| error.located(&origin))
     }
 
     async fn put_together(self) -> Result<Server, StartError> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use shivneri_spool::{OpenError, SpoolError};
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Origin};
 
 /// A server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,11 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Adds the place in the file to a mistake in the configuration.
+    pub(crate) fn located(self, origin: &Origin) -> Self {
+        if let Self::Config(error) = self { Self::Config(origin.located(error)) } else { self }
+    }
+
     /// The program's exit code: 78 configuration, 75 data directory in use, 69 address taken.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -70,11 +70,13 @@ impl Kinds {
         provider: &ProviderConfig,
     ) -> Result<Built, ConfigError> {
         let construct = self.constructor(index, provider)?;
-        construct(provider.id.clone(), provider.own.0.clone()).map_err(|error| match error {
-            BuildError::Setting { key, reason, .. } => {
-                ConfigError::new(format!("provider[{index}].{key}"), reason)
+        construct(provider.id.clone(), provider.own.0.clone()).map_err(|error| {
+            let place = format!("provider[{index}]");
+            if let BuildError::Setting { key, reason, .. } = error {
+                ConfigError::new(format!("{place}.{key}"), reason)
+            } else {
+                ConfigError::new(place, error.to_string())
             }
-            other => ConfigError::new(format!("provider[{index}]"), other.to_string()),
         })
     }
 

@@ -174,7 +174,7 @@ async fn collect(spool: Arc<dyn Spool>, retention: Retention) {
     loop {
         ticker.tick().await;
         loop {
-            match spool.collect(retention.clone(), SystemTime::now()).await {
+            match spool.collect(retention, SystemTime::now()).await {
                 Ok(collected) if collected.bodies + collected.messages > 0 => {
                     tracing::debug!(
                         bodies = collected.bodies,

@@ -43,7 +43,7 @@ fn descend_value(value: &DeValue<'_>, path: &[Segment<'_>], place: &mut Option<u
     match (value, path.split_first()) {
         (DeValue::Table(table), Some((Segment::Key(_), _))) => descend(table, path, place),
         (DeValue::Array(items), Some((Segment::Index(index), rest))) => {
-            if let Some(item) = items.iter().nth(*index) {
+            if let Some(item) = items.get(*index) {
                 *place = Some(item.span().start);
                 descend_value(item.get_ref(), rest, place);
             }
