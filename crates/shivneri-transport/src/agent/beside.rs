@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use shivneri_core::{AttemptId, Capabilities};
+use shivneri_core::{AttemptId, Capabilities, Outcome};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -13,9 +13,6 @@ use crate::{
     frame::encode_capabilities,
     wire::{Beat, Terms, agent_frame::Frame},
 };
-
-/// An outcome that is still unacknowledged after so long is reported again.
-const SAY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Beats, the first at once; and tells when the provider's capabilities have changed since
 /// `told`.
@@ -44,14 +41,17 @@ pub(super) async fn beat(
     }
 }
 
-/// Reports all that the journal holds unacknowledged, at once and again after a while: the
-/// server may have failed to commit it, or its word may have found no room.
-pub(super) async fn report_again(shared: Arc<Shared>, link: Arc<Link>) {
-    let mut tick = interval(SAY_AGAIN);
+/// Reports what the session `found` unacknowledged in the journal, and after a while whatever
+/// still is: the server may have failed to commit it, or its word may have found no room.
+pub(super) async fn report_again(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    found: Vec<(AttemptId, Outcome)>,
+) {
+    let mut tick = interval(shared.options.report_again.max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
-    let Ok(all) = shared.journal.unacknowledged().await else { return };
-    for (attempt, outcome) in all {
+    for (attempt, outcome) in found {
         link.report(attempt, &outcome).await;
     }
     let mut before = HashSet::<AttemptId>::new();

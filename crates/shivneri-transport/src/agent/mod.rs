@@ -41,6 +41,9 @@ pub struct AgentOptions {
     pub state_dir: PathBuf,
     /// How long a drain may take once shutdown is asked for. 30 s.
     pub drain: Duration,
+    /// An outcome that the server has not acknowledged after once to twice this long is reported
+    /// again. 5 s.
+    pub report_again: Duration,
 }
 
 impl AgentOptions {
@@ -53,6 +56,7 @@ impl AgentOptions {
             state_dir: format!("shivneri-agent-{agent}").into(),
             agent,
             drain: Duration::from_secs(30),
+            report_again: Duration::from_secs(5),
         }
     }
 }

@@ -131,12 +131,14 @@ impl Session<'_> {
         let bodies = self.dialer.bodies.clone();
         let link = Link::new(snapshot.session, welcome.session, bodies, frames.clone());
         let link = Arc::new(link);
-        // From here on ends are reported over this link; those from before, just below.
+        // From here on ends are reported over this link. Those from before are found here,
+        // where nothing offered over it can have ended yet.
         shared.set_link(Arc::clone(&link));
+        let found = shared.journal.unacknowledged().await?;
         let every = Duration::from_millis(welcome.beat_ms.clamp(10, 60_000).into());
         let mut beside = JoinSet::new();
         beside.spawn(beat(Arc::clone(shared), every, beats, frames, capabilities));
-        beside.spawn(report_again(Arc::clone(shared), Arc::clone(&link)));
+        beside.spawn(report_again(Arc::clone(shared), Arc::clone(&link), found));
         Ok(Open { link, said, beside })
     }
 }

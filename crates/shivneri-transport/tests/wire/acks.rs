@@ -71,6 +71,7 @@ async fn a_finding_that_overtakes_the_commit_of_a_doubt_waits_for_it() {
     server.house.hold_commits(true);
     let (id, sent) = server.start_attempt(&seat, OnDoubt::Resend);
     let attempt = raw.hears_offer().await.attempt.unwrap().id;
+    server.house.has_beats(1).await;
     drop(raw);
     server.house.has_news("a closed").await;
     // Back before the doubt is committed, with the truth.

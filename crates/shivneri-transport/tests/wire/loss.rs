@@ -1,10 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use shivneri_core::{EmailProvider, OnDoubt};
-use shivneri_testkit::{
-    ScriptedProvider, Step,
-    mail::{builder_from_to, mail},
-};
+use shivneri_testkit::{ScriptedProvider, Step, mail::mail};
 use shivneri_transport::HubOptions;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -69,7 +66,10 @@ async fn a_send_from_before_the_cut_takes_its_place_in_the_window_after_it() {
     proxy.cut();
     assert_eq!(soon(sent).await.unwrap(), "in_doubt");
     let seat = server.house.session("a", seat.session.generation).await;
-    assert_eq!(server.dispatch(&seat, &mail(2)).await, "not_started", "the window is full");
+    let email = mail(2);
+    let attempt = seat.attempt(&email, OnDoubt::Resend);
+    let refused = soon(seat.provider.send(&email, &attempt)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "not_started: the agent's window is full");
     provider.release();
     assert_eq!(server.house.late(id).await, "accepted");
     assert_eq!(server.dispatch(&seat, &mail(3)).await, "accepted");
@@ -85,13 +85,9 @@ async fn offers_that_were_never_written_are_not_started_and_the_others_in_doubt(
     let raw = Raw::join(&server.url(), deaf).await;
     let seat = server.house.session("a", 0).await;
     let mut sends = JoinSet::new();
-    for n in 0..u64::from(window) {
-        let (server, seat) = (Arc::clone(&server), seat.clone());
-        sends.spawn(async move {
-            let to = format!("r{n}@example.org");
-            let email = builder_from_to("s@example.com", &to).text("x".repeat(10_000));
-            server.dispatch(&seat, &email.build().unwrap()).await
-        });
+    for _ in 0..window {
+        let sent = server.start_large_attempt(&seat);
+        sends.spawn(async move { sent.await.unwrap() });
     }
     server.house.has_attempts(window as usize).await;
     drop(raw);

@@ -3,9 +3,11 @@
 
 mod acks;
 mod admission;
+mod bare;
 mod bodies;
 mod codegen;
 mod drain;
+mod duties;
 mod generated;
 mod hold;
 mod house;

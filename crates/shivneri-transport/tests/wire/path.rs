@@ -8,8 +8,11 @@ use shivneri_testkit::{ScriptedProvider, Step, mail::mail};
 use shivneri_transport::agent::Exit;
 use tokio::task::JoinSet;
 
+use uuid::Uuid;
+
 use crate::{
     house::soon,
+    raw,
     running::{Agent, Server, agent_options},
 };
 
@@ -141,25 +144,52 @@ async fn an_account_offers_what_all_its_agents_can_and_what_it_could_when_they_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_agent_gives_back_what_it_had_not_started() {
-    let (server, dir, provider) = (Server::start().await, tempfile::tempdir().unwrap(), scripted());
-    provider.script([Step::Hang, Step::fail(Failure::Throttled { retry_after: None })]);
-    let mut options = agent_options(&server.url(), dir.path());
-    options.window = 2;
-    let _agent = Agent::start(provider.clone(), options);
-    let server = Arc::new(server);
+async fn the_server_offers_no_more_than_the_window_holds() {
+    let server = Arc::new(Server::start().await);
+    let narrow = crate::wire::Hello { window: 2, ..raw::hello("a", Uuid::new_v4()) };
+    let mut raw = raw::Raw::join(&server.url(), narrow).await;
     let seat = server.house.session("a", 0).await;
-    let (_, first) = server.start_attempt(&seat, OnDoubt::Resend);
-    soon(provider.called(1)).await;
-    // The second is to be held: it waits for a go that does not come before the throttling does.
-    server.house.hold_go(true);
-    let (_, second) = server.start_attempt(&seat, OnDoubt::Hold);
-    server.house.go_asked(1).await;
-    provider.release();
-    assert_eq!(soon(first).await.unwrap(), "throttled");
-    server.house.hold_go(false);
-    assert_eq!(soon(second).await.unwrap(), "not_started");
-    assert_eq!(provider.call_count(), 1);
+    let sends = [1, 2].map(|_| server.start_attempt(&seat, OnDoubt::Resend).1);
+    let offers = [raw.hears_offer().await, raw.hears_offer().await];
+    let email = mail(3);
+    let attempt = seat.attempt(&email, OnDoubt::Resend);
+    let refused = soon(seat.provider.send(&email, &attempt)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "not_started: the agent's window is full");
+    for offer in offers {
+        raw.report(&offer.attempt.unwrap().id, raw::accepted()).await;
+    }
+    for sent in sends {
+        assert_eq!(soon(sent).await.unwrap(), "accepted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_that_is_withdrawn_before_it_is_written_is_never_written() {
+    let server = Arc::new(Server::start().await);
+    let wide = crate::wire::Hello { window: 300, ..raw::hello("a", Uuid::new_v4()) };
+    let mut raw = raw::Raw::join(&server.url(), wide).await;
+    let seat = server.house.session("a", 0).await;
+    // Enough to fill all that is between the queue and an agent that does not read.
+    let sends: Vec<_> = (0..200).map(|_| server.start_large_attempt(&seat)).collect();
+    server.house.has_attempts(200).await;
+    let (id, last) = server.start_attempt(&seat, OnDoubt::Resend);
+    server.house.has_attempts(201).await;
+    last.abort();
+    assert!(last.await.unwrap_err().is_cancelled());
+    for _ in 0..200 {
+        let attempt = raw.hears_offer().await.attempt.unwrap().id;
+        assert_ne!(attempt, raw::bytes(id.as_uuid()));
+        raw.report(&attempt, raw::accepted()).await;
+    }
+    for sent in sends {
+        assert_eq!(soon(sent).await.unwrap(), "accepted");
+    }
+    // What is written next is the next offer.
+    let (next, sent) = server.start_attempt(&seat, OnDoubt::Resend);
+    let attempt = raw.hears_offer().await.attempt.unwrap().id;
+    assert_eq!(attempt, raw::bytes(next.as_uuid()));
+    raw.report(&attempt, raw::accepted()).await;
+    assert_eq!(soon(sent).await.unwrap(), "accepted");
 }
 
 /// Breaks the contract in the worst way.

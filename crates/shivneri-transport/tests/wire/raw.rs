@@ -95,10 +95,14 @@ impl Raw {
         soon(self.said.message()).await.ok()??.frame
     }
 
+    /// The server's next offer; acknowledgements may come before it.
     pub(crate) async fn hears_offer(&mut self) -> wire::Offer {
-        match self.hears().await {
-            Some(Said::Offer(offer)) => offer,
-            other => panic!("no offer: {other:?}"),
+        loop {
+            match self.hears().await {
+                Some(Said::Offer(offer)) => return offer,
+                Some(Said::Ack(_)) => {}
+                other => panic!("no offer: {other:?}"),
+            }
         }
     }
 }

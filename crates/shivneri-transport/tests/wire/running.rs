@@ -12,7 +12,7 @@ use shivneri_core::{
     AgentSession, Attempt, AttemptId, AttemptLog, Email, EmailProvider, Failure, OnDoubt, Outcome,
     Transition,
 };
-use shivneri_testkit::mail::mail;
+use shivneri_testkit::mail::{builder_from_to, mail};
 use shivneri_transport::{
     Hub, HubError, HubOptions, RemoteProvider,
     agent::{self, AgentError, AgentOptions, Exit},
@@ -120,13 +120,27 @@ impl Server {
         outcome.word()
     }
 
-    /// The same in the background.
+    /// The same in the background, with an email of 10 KB.
+    pub(crate) fn start_large_attempt(self: &Arc<Self>, seat: &Seat) -> JoinHandle<&'static str> {
+        let email = builder_from_to("s@example.com", "r@example.org").text("x".repeat(10_000));
+        self.in_background(seat, email.build().unwrap(), OnDoubt::Resend).1
+    }
+
+    /// The same with a small one.
     pub(crate) fn start_attempt(
         self: &Arc<Self>,
         seat: &Seat,
         on_doubt: OnDoubt,
     ) -> (AttemptId, JoinHandle<&'static str>) {
-        let email = mail(1);
+        self.in_background(seat, mail(1), on_doubt)
+    }
+
+    fn in_background(
+        self: &Arc<Self>,
+        seat: &Seat,
+        email: Email,
+        on_doubt: OnDoubt,
+    ) -> (AttemptId, JoinHandle<&'static str>) {
         let attempt = seat.attempt(&email, on_doubt);
         let (id, server, seat) = (attempt.id, Arc::clone(self), seat.clone());
         (id, tokio::spawn(async move { server.attempt(&seat, &email, &attempt).await }))
