@@ -3,6 +3,32 @@
 //!
 //! A [`Spool`] accepts messages and keeps them until each recipient has reached a final state.
 //! Whatever it has acknowledged is on disk; whatever changes together is committed together.
+//! [`Sqlite`] is the embedded one, [`Memory`] is for tests and simulations. A [`Courier`] leases
+//! what is due and carries it to the dispatcher. Authors of another spool hold it to the suite in
+//! the feature `contract`.
+//!
+//! ```
+//! use std::time::SystemTime;
+//! use shivneri_core::{MessageId, draft::Draft, submit::Door};
+//! use shivneri_spool::{Acceptance, Incoming, Memory, Spool, Status};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let (spool, now) = (Memory::new(), SystemTime::now());
+//! let draft = Draft {
+//!     from: Some("asha@example.com".into()),
+//!     to: vec!["b@example.org".into()],
+//!     text: Some("hi".into()),
+//!     ..Draft::default()
+//! };
+//! let message = draft.check(MessageId::new(), now).expect("every field is valid");
+//! let (door, owner) = (Door::Http, "anonymous".to_owned());
+//! let accepted = spool.accept(Incoming { message, door, owner, idempotency: None, at: now }).await?;
+//! assert!(matches!(accepted, Acceptance::New { status: Status::Queued, .. }));
+//! assert_eq!(spool.lease(10, now).await?.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![deny(missing_docs)]
 
 mod body;

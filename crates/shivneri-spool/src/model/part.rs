@@ -190,6 +190,10 @@ impl Part {
                 let reason = "an attempt is in doubt; evidence is awaited".to_owned();
                 (Status::Queued, *until, Some(reason))
             }
+            // Decided on a doubt that evidence has settled meanwhile: it was certainly not sent.
+            Transition::InDoubt { .. } if self.doubts == 0 => {
+                (Status::Queued, self.changed_at, None)
+            }
             Transition::InDoubt { reason } => (Status::InDoubt, self.due, Some(reason.clone())),
             Transition::Expired => (Status::Expired, self.due, None),
         };
@@ -364,6 +368,17 @@ mod tests {
         let split = part.apply(Some(&refuse("a")), &Transition::Continue, 2, NOW);
         assert_eq!((names(&part), part.state, split.len()), ("a".to_owned(), Status::Rejected, 0));
         assert!(!part.stays_leased(&Transition::Continue));
+    }
+
+    #[test]
+    fn a_doubt_that_was_settled_meanwhile_ends_nothing() {
+        let mut part = part("a");
+        let given_up = Transition::InDoubt { reason: "on_doubt is hold".into() };
+        part.apply(None, &given_up, 1, NOW);
+        assert_eq!((part.state, part.due), (Status::Queued, NOW));
+        part.doubts = 1;
+        part.apply(None, &given_up, 1, NOW);
+        assert_eq!(part.state, Status::InDoubt);
     }
 
     #[test]

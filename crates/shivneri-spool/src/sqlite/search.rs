@@ -11,8 +11,10 @@ use crate::{
     model::queue::{PART_BITS, key_of, micros},
 };
 
-/// Messages one page passes over at most.
-const PASSED_OVER: usize = 100_000;
+/// What one page may cost, in messages passed over by their own row alone.
+const COST: usize = 100_000;
+/// What it costs to look at a message's deliveries as well.
+const COST_OF_PARTS: usize = 6;
 /// Rows asked for at once where an index names them.
 const CHUNK: usize = 512;
 /// Rows lie in the order of acceptance, but for clocks that were set back meanwhile.
@@ -54,20 +56,21 @@ impl Shared {
         let mut found = statement.query([search.cursor.map_or(i64::MAX, |cursor| cursor.0)])?;
         let filter = Filter::new(search);
         let mut page = Page { messages: Vec::new(), next: None };
-        let mut passed = 0;
+        let mut cost = 0;
         while let Some(row) = found.next()? {
-            passed += 1;
+            cost += 1;
             let at: i64 = row.get(11)?;
             if filter.floor.is_some_and(|floor| at < floor) {
                 return Ok(page);
             }
             if filter.admits(row)? {
+                cost += COST_OF_PARTS;
                 let message = MessageRow::read(row)?;
                 if let Some(summary) = self.matching(conn, &message, search, now)? {
                     page.messages.push(summary);
                 }
             }
-            if page.messages.len() == search.page_size() || passed == PASSED_OVER {
+            if page.messages.len() == search.page_size() || cost >= COST {
                 page.next = Some(Cursor(row.get(0)?));
                 break;
             }
@@ -90,19 +93,19 @@ impl Shared {
         let filter = Filter::new(search);
         let mut before = search.cursor.map_or(i64::MAX >> PART_BITS, |cursor| cursor.0);
         let mut page = Page { messages: Vec::new(), next: None };
-        let mut passed = 0;
+        let mut cost = 0;
         loop {
             let named = self.named_by_status(conn, status, before)?;
             if named.is_empty() {
                 return Ok(page);
             }
             for row in named {
-                if page.messages.len() == search.page_size() || passed >= PASSED_OVER {
+                if page.messages.len() == search.page_size() || cost >= COST {
                     page.next = Some(Cursor(before));
                     return Ok(page);
                 }
                 before = row;
-                passed += 1;
+                cost += COST_OF_PARTS;
                 let Some(message) = rows::message_at(conn, row)? else { continue };
                 if filter.floor.is_some_and(|floor| micros(message.accepted_at) < floor) {
                     return Ok(page);
