@@ -64,14 +64,13 @@ impl Delivery {
         self.history.iter().filter(|past| past.counts()).count() as u32
     }
 
-    /// How many attempts went out although an earlier one was strongly in doubt.
+    /// How many attempts that followed a strong doubt are themselves in doubt. One that was
+    /// certainly not sent is no resend.
     pub fn resends_after_strong_doubt(&self) -> u32 {
         let strong = self.history.iter().position(|past| past.doubt() == Some(Doubt::Strong));
         strong.map_or(0, |at| {
-            self.history[at + 1..]
-                .iter()
-                .filter(|past| past.possible_duplicate && past.counts())
-                .count() as u32
+            let after = self.history[at + 1..].iter();
+            after.filter(|past| past.possible_duplicate && past.doubt().is_some()).count() as u32
         })
     }
 

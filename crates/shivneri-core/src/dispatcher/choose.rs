@@ -1,6 +1,6 @@
 //! Finding the provider for the next attempt, and saying why.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -21,6 +21,8 @@ pub(super) struct Run {
     pub(super) tried: Vec<ProviderId>,
     /// Those that said they can't carry it.
     pub(super) unsupported: Vec<ProviderId>,
+    /// Those that asked for a pause in this run, and how long.
+    pub(super) paused: Vec<(ProviderId, Duration)>,
     /// Whether the next attempt is an immediate second one that the budget limits.
     pub(super) again: bool,
 }
@@ -41,6 +43,8 @@ pub(super) struct Nobody {
     pub(super) forever: bool,
     /// Whether a free place is all that is missing.
     pub(super) busy: bool,
+    /// The shortest pause, where everybody who could carry it asked for one in this run.
+    pub(super) pause: Option<Duration>,
 }
 
 /// Others that a reason tells of; beyond that they are counted.
@@ -210,6 +214,7 @@ impl Dispatcher {
                 reason: "no provider is known yet".into(),
                 forever: false,
                 busy: false,
+                pause: None,
             };
         }
         let delivery = &run.delivery;
@@ -246,7 +251,13 @@ impl Dispatcher {
             let stands = !matches!(entry.live().health.standing(now), Standing::Shut);
             stands && entry.load.free() == 0 && never(entry).is_none()
         });
-        Nobody { reason, forever, busy }
+        let asked = |entry: &Arc<Entry>| {
+            run.paused.iter().find(|(id, _)| *id == entry.id).map(|(_, pause)| *pause)
+        };
+        let able = snapshot.all.iter().filter(|entry| never(entry).is_none());
+        // One that was not asked, or asked for nothing, may take it sooner.
+        let pause = able.map(asked).min().flatten();
+        Nobody { reason, forever, busy, pause }
     }
 
     pub(super) fn schedulers(&self) -> std::sync::MutexGuard<'_, BTreeMap<u8, Box<dyn Scheduler>>> {

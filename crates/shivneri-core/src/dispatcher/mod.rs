@@ -108,18 +108,23 @@ impl Dispatcher {
             return Ok(Verdict::InDoubt { until: None });
         }
         let poisonous = self.is_poisonous(delivery);
-        let _alone = if poisonous { Some(self.quarantine.lock().await) } else { None };
+        // Never awaited: what waits for its turn must not keep a courier from other mail.
+        let Ok(_alone) = poisonous.then(|| self.quarantine.try_lock()).transpose() else {
+            let reason =
+                "in quarantine, and another message in quarantine is being tried".to_owned();
+            return Ok(Verdict::Deferred(Deferral::Held { reason, busy: true }));
+        };
         let mut run = Run {
             delivery: delivery.clone(),
             tried: Vec::new(),
             unsupported: Vec::new(),
+            paused: Vec::new(),
             again: false,
         };
         let mut choice = match self.choose(&run) {
             Ok(choice) => choice,
             Err(nobody) => return self.nobody_to_ask(&run, nobody, log).await,
         };
-        let mut asked_pause: Option<Duration> = None;
         loop {
             if poisonous {
                 choice.permit.quarantine();
@@ -141,16 +146,14 @@ impl Dispatcher {
             let transition = match step {
                 Step::Done(transition) => self.timed(&run.delivery, transition, &outcome, now),
                 Step::Failover { pause } => {
-                    asked_pause = asked_pause.into_iter().chain(pause).min();
+                    run.paused.extend(pause.map(|pause| (attempt.provider.clone(), pause)));
                     match self.choose(&run) {
                         Ok(next) => {
                             log.end(&attempt, &outcome, &Transition::Continue).await?;
                             choice = next;
                             continue;
                         }
-                        Err(nobody) => {
-                            self.later(&run.delivery, &outcome, &nobody, asked_pause, now)
-                        }
+                        Err(nobody) => self.later(&run.delivery, &outcome, &nobody, now),
                     }
                 }
             };
@@ -165,7 +168,7 @@ impl Dispatcher {
         nobody: Nobody,
         log: &dyn AttemptLog,
     ) -> Result<Verdict, LogError> {
-        let Nobody { reason, forever, busy } = nobody;
+        let Nobody { reason, forever, busy, pause: _ } = nobody;
         if !forever {
             return Ok(Verdict::Deferred(Deferral::Held { reason, busy }));
         }
@@ -231,7 +234,6 @@ impl Dispatcher {
         delivery: &Delivery,
         outcome: &Outcome,
         nobody: &Nobody,
-        pause: Option<Duration>,
         now: SystemTime,
     ) -> Transition {
         let said = outcome.error().map_or("", |error| error.detail());
@@ -243,7 +245,7 @@ impl Dispatcher {
                 Transition::Rejected { reason }
             };
         }
-        let at = decision::retry_at(delivery, pause, now, self.registry.draw());
+        let at = decision::retry_at(delivery, nobody.pause, now, self.registry.draw());
         Transition::Retry { at, reason: format!("{}: {said}", outcome.word()) }
     }
 

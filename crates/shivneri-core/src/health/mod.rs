@@ -125,7 +125,7 @@ impl Health {
             HealthEvent::Admin(admin) => {
                 self.admin = admin;
                 if admin == Admin::Enabled {
-                    self.sessions.forget_absent();
+                    self.sessions.forget_closed();
                 }
             }
             HealthEvent::SessionOpened(agent, generation) => {
@@ -135,6 +135,7 @@ impl Health {
             HealthEvent::SessionClosed(agent, generation) => {
                 if let Some(session) = self.sessions.current(agent, generation) {
                     session.presence = Presence::Lost;
+                    session.closed = true;
                 }
             }
             HealthEvent::AgentDraining(agent, generation) => {
@@ -190,7 +191,8 @@ impl Health {
 
     fn beat(&mut self, agent: &AgentId, generation: u64, now: Instant, policy: &HealthPolicy) {
         let was_away = self.sessions.presence() == Presence::Lost;
-        let Some(session) = self.sessions.current(agent, generation) else { return };
+        let current = self.sessions.current(agent, generation).filter(|session| !session.closed);
+        let Some(session) = current else { return };
         session.last_beat = now;
         session.presence = Presence::Live;
         if was_away && self.sessions.presence() == Presence::Live {
@@ -263,7 +265,7 @@ impl Health {
             }
             Signal::Neutral | Signal::Abandoned => {}
         }
-        if silent_to_the_end {
+        if silent_to_the_end && !matches!(self.circuit, Circuit::Open { .. }) {
             self.circuit.open("nothing in flight was ever answered".into(), now, draw, policy);
         }
     }

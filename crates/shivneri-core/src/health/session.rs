@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) last_beat: Instant,
     pub(super) presence: Presence,
     pub(super) draining: bool,
+    /// Its connection is known to be closed: only a new session can follow.
+    pub(super) closed: bool,
     /// Connect, DNS or TLS failures in a row at this agent.
     pub(super) link_failures: u32,
 }
@@ -64,6 +66,7 @@ impl Sessions {
             last_beat: now,
             presence: Presence::Live,
             draining: false,
+            closed: false,
             link_failures: 0,
         };
         agents.insert(agent.clone(), session);
@@ -80,10 +83,10 @@ impl Sessions {
         }
     }
 
-    /// Forgets an agent that is not there.
-    pub(super) fn forget_absent(&mut self) {
+    /// Forgets the agents whose connection is closed. A silent one may beat again.
+    pub(super) fn forget_closed(&mut self) {
         if let Self::Agents(agents) = self {
-            agents.retain(|_, session| session.presence != Presence::Lost);
+            agents.retain(|_, session| !session.closed);
         }
     }
 

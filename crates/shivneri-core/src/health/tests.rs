@@ -359,6 +359,38 @@ fn a_first_registration_has_no_ramp_and_a_return_has_five_seconds() {
 }
 
 #[test]
+fn a_silent_agent_that_an_operator_enables_may_beat_again() {
+    let mut bench = Bench::with_agents(&["a"]);
+    bench.pass(seconds(5));
+    assert_eq!(bench.status(), Status::Offline);
+    bench.step(HealthEvent::Admin(Admin::Enabled));
+    bench.step(HealthEvent::Beat(&"a".parse().unwrap(), 1));
+    assert_eq!(bench.status(), Status::Recovering);
+}
+
+#[test]
+fn a_beat_that_was_under_way_when_the_connection_closed_revives_nobody() {
+    let mut bench = Bench::with_agents(&["a"]);
+    let a = "a".parse().unwrap();
+    bench.step(HealthEvent::SessionClosed(&a, 1));
+    bench.step(HealthEvent::Beat(&a, 1));
+    assert_eq!(bench.status(), Status::Offline);
+}
+
+#[test]
+fn a_stall_whose_last_failure_trips_the_circuit_opens_it_once() {
+    let mut bench = Bench::local();
+    let flights: Vec<u64> = (0..5).map(|_| bench.begin()).collect();
+    bench.pass(seconds(10));
+    assert_eq!(bench.status(), Status::Stalled);
+    for flight in flights {
+        bench.end(flight, &Signal::Failure { detail: "no answer".into(), answered: false });
+    }
+    let open = bench.health.open_until().unwrap().duration_since(bench.now);
+    assert!(open <= seconds(5), "{open:?}");
+}
+
+#[test]
 fn our_own_pause_is_not_their_death() {
     let mut bench = Bench::with_agents(&["a"]);
     bench.now += seconds(30);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::ProviderSettings;
 use crate::{
     AgentId, AgentSession, Delivery, EmailProvider, Failure, Outcome, ProviderId, Scope,
-    health::{Effects, Health, HealthEvent, HealthPolicy, Presence},
+    health::{Effects, Health, HealthEvent, HealthPolicy, Presence, Standing},
     rejections::RejectionWatch,
     retry::RetryBudget,
     scheduler::Load,
@@ -79,6 +79,16 @@ pub(crate) struct Live {
     pub(crate) accepted_per_second: f64,
     accepted_before: u64,
     last_latency: Instant,
+    /// The kind of standing at the last step, by which the snapshot sorts.
+    kind: std::mem::Discriminant<Standing>,
+}
+
+/// What one step of an entry brought.
+#[derive(Debug)]
+pub(crate) struct Stepped {
+    pub(crate) effects: Effects,
+    /// Whether the kind of standing changed since the last step, so that the snapshot is old.
+    pub(crate) moved: bool,
 }
 
 impl Entry {
@@ -89,6 +99,7 @@ impl Entry {
         remote: bool,
         now: Instant,
     ) -> Self {
+        let kind = std::mem::discriminant(&health.standing(now));
         Self {
             id: provider.id().clone(),
             provider,
@@ -105,6 +116,7 @@ impl Entry {
                 accepted_per_second: 0.0,
                 accepted_before: 0,
                 last_latency: now,
+                kind,
             }),
         }
     }
@@ -139,16 +151,17 @@ impl Entry {
         now: Instant,
         draw: u64,
         policy: &HealthPolicy,
-    ) -> Effects {
+    ) -> Stepped {
         let effects = live.health.step(event, now, draw, policy);
-        let share = match live.health.standing(now) {
-            crate::health::Standing::Open { share } => share,
-            crate::health::Standing::Shut
-            | crate::health::Standing::Probation { .. }
-            | crate::health::Standing::LastResort => 1.0,
+        let standing = live.health.standing(now);
+        let share = match standing {
+            Standing::Open { share } => share,
+            Standing::Shut | Standing::Probation { .. } | Standing::LastResort => 1.0,
         };
         self.load.resize(self.window(live), share);
-        effects
+        let kind = std::mem::discriminant(&standing);
+        let moved = std::mem::replace(&mut live.kind, kind) != kind;
+        Stepped { effects, moved }
     }
 
     /// Takes the live agent with the most free window; a broken way to the service comes last.

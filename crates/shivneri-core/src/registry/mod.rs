@@ -19,6 +19,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 pub(crate) use entry::Entry;
+use entry::Stepped;
 pub use entry::WORDS as OUTCOME_WORDS;
 pub use permit::Permit;
 pub use settings::ProviderSettings;
@@ -134,6 +135,16 @@ impl Registry {
         Ok(())
     }
 
+    /// How many providers are known.
+    pub fn len(&self) -> usize {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether no provider is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether a provider of that name is known.
     pub fn contains(&self, id: &ProviderId) -> bool {
         self.entry(id).is_some()
@@ -193,12 +204,13 @@ impl Registry {
         event: HealthEvent<'_>,
         now: Instant,
     ) -> bool {
-        let effects = entry.step(&mut entry.live(), event, now, self.draw(), &self.policy);
+        let Stepped { effects, moved } =
+            entry.step(&mut entry.live(), event, now, self.draw(), &self.policy);
         if let Some((before, after)) = effects.changed {
             let reason = entry.live().health.reason(now);
             report(entry, before, after, &reason);
         }
-        if effects.changed.is_some() {
+        if effects.changed.is_some() || moved {
             self.rebuild();
         }
         effects.probe
@@ -259,7 +271,7 @@ impl Registry {
 
     /// How many attempts could be begun now, over all providers that may take mail.
     pub fn free_places(&self) -> usize {
-        self.snapshot().free_places()
+        self.snapshot().free_places(Instant::now())
     }
 
     /// Whether any provider may take mail now, on probation included.

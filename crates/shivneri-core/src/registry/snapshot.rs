@@ -52,10 +52,14 @@ impl Snapshot {
         Self { tiers: tiers(open), probation, last_resort: tiers(silent), all }
     }
 
-    pub(super) fn free_places(&self) -> usize {
+    pub(super) fn free_places(&self, now: Instant) -> usize {
         let tiers = self.tiers.iter().chain(&self.last_resort);
         let open: usize = tiers.flat_map(|t| &t.entries).map(|e| e.load.free() as usize).sum();
-        let probation = self.probation.iter().filter(|e| e.load.in_flight() == 0).count();
+        let has_permit = |entry: &&Arc<Entry>| {
+            let standing = entry.live().health.standing(now);
+            matches!(standing, Standing::Probation { free: true, .. })
+        };
+        let probation = self.probation.iter().filter(has_permit).count();
         open + probation
     }
 

@@ -123,3 +123,16 @@ async fn a_failure_after_doubt_retries_and_keeps_the_doubt() {
     assert!(matches!(verdict, Verdict::Deferred(Deferral::Retry { .. })));
     assert!(delivery.is_in_doubt());
 }
+
+#[tokio::test]
+async fn what_was_certainly_not_sent_after_a_doubt_is_no_resend() {
+    let dispatcher = dispatcher(vec![failing("a", 3, Failure::Unavailable)]);
+    let mut delivery = delivery();
+    in_doubt(&mut delivery, "a", Doubt::Strong, false);
+    for _ in 0..3 {
+        let verdict = dispatcher.dispatch(&delivery, &()).await.unwrap();
+        assert!(matches!(verdict, Verdict::Deferred(Deferral::Retry { .. })), "{verdict:?}");
+        in_doubt(&mut delivery, "a", Doubt::Strong, true);
+        delivery.history.last_mut().unwrap().end = PastEnd::Unavailable;
+    }
+}

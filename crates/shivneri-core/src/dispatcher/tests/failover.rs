@@ -209,3 +209,29 @@ async fn a_dropped_dispatch_gives_its_place_back() {
     assert!(late.is_err());
     assert_eq!(dispatcher.registry().views()[0].in_flight, 0);
 }
+
+#[tokio::test]
+async fn one_providers_pause_does_not_hold_mail_that_another_could_take_sooner() {
+    let pause = Some(Duration::from_secs(3600));
+    let throttled = failing("a", 1, Failure::Throttled { retry_after: pause });
+    let dispatcher = dispatcher(vec![throttled, accepting("b", 0)]);
+    let b: ProviderId = "b".parse().unwrap();
+    dispatcher.registry().administer(&b, crate::health::Admin::Draining).unwrap();
+    let before = SystemTime::now();
+    let verdict = dispatcher.dispatch(&delivery(), &()).await.unwrap();
+    let Verdict::Deferred(Deferral::Retry { at, .. }) = verdict else { panic!("{verdict:?}") };
+    assert!(at.duration_since(before).unwrap() <= Duration::from_secs(11));
+}
+
+#[tokio::test]
+async fn where_everybody_asks_for_a_pause_the_shortest_is_kept() {
+    let asking = |name, seconds| {
+        let retry_after = Some(Duration::from_secs(seconds));
+        failing(name, 1, Failure::Throttled { retry_after })
+    };
+    let dispatcher = dispatcher(vec![asking("a", 300), asking("b", 120)]);
+    let before = SystemTime::now();
+    let verdict = dispatcher.dispatch(&delivery(), &()).await.unwrap();
+    let Verdict::Deferred(Deferral::Retry { at, .. }) = verdict else { panic!("{verdict:?}") };
+    assert!((120..=121).contains(&at.duration_since(before).unwrap().as_secs()));
+}

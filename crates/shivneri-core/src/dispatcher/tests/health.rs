@@ -98,7 +98,13 @@ async fn a_window_is_never_exceeded() {
     let settings = ProviderSettings { window: 3, ..ProviderSettings::default() };
     registry.add(Arc::new(accepting("a", 0)), settings).unwrap();
     let dispatcher = Dispatcher::new(registry);
-    let run = || Run { delivery: delivery(), tried: vec![], unsupported: vec![], again: false };
+    let run = || Run {
+        delivery: delivery(),
+        tried: vec![],
+        unsupported: vec![],
+        paused: vec![],
+        again: false,
+    };
     let permits: Vec<_> = (0..3).map(|_| dispatcher.choose(&run()).unwrap()).collect();
     let full = dispatcher.choose(&run()).unwrap_err();
     assert!(full.reason.contains("its window is full"), "{}", full.reason);
@@ -112,7 +118,13 @@ async fn second_tries_stay_within_the_receivers_budget() {
     let settings = ProviderSettings { window: 1000, ..ProviderSettings::default() };
     registry.add(Arc::new(accepting("a", 0)), settings).unwrap();
     let dispatcher = Dispatcher::new(registry);
-    let run = |again| Run { delivery: delivery(), tried: vec![], unsupported: vec![], again };
+    let run = |again| Run {
+        delivery: delivery(),
+        tried: vec![],
+        unsupported: vec![],
+        paused: vec![],
+        again,
+    };
     let mut allowed = 0;
     while dispatcher.choose(&run(true)).is_ok() {
         allowed += 1;
@@ -134,7 +146,13 @@ async fn the_live_agent_with_the_most_free_places_is_taken() {
     open("small", 2);
     open("large", 4);
     let dispatcher = Dispatcher::new(Arc::clone(&registry));
-    let run = || Run { delivery: delivery(), tried: vec![], unsupported: vec![], again: false };
+    let run = || Run {
+        delivery: delivery(),
+        tried: vec![],
+        unsupported: vec![],
+        paused: vec![],
+        again: false,
+    };
     let mut taken = Vec::new();
     let mut held = Vec::new();
     while let Ok(choice) = dispatcher.choose(&run()) {
@@ -187,7 +205,13 @@ fn of_many_at_once_only_one_gets_the_permit_of_a_probation() {
             .add(Arc::new(failing("a", 0, Failure::Unavailable)), ProviderSettings::default())
             .unwrap();
         let dispatcher = Dispatcher::new(registry);
-        let run = || Run { delivery: delivery(), tried: vec![], unsupported: vec![], again: false };
+        let run = || Run {
+            delivery: delivery(),
+            tried: vec![],
+            unsupported: vec![],
+            paused: vec![],
+            again: false,
+        };
         let failed = Outcome::Failed(SendError::new(Failure::Unavailable, "refused"));
         for _ in 0..5 {
             dispatcher.choose(&run()).unwrap().permit.finish(&failed);
@@ -204,4 +228,62 @@ fn of_many_at_once_only_one_gets_the_permit_of_a_probation() {
         });
         assert_eq!(taken.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_second_message_in_quarantine_waits_outside() {
+    let dispatcher = dispatcher(vec![
+        failing("a", 1, Failure::Unavailable),
+        failing("b", 1, Failure::Unavailable),
+    ]);
+    for name in ["a", "b"] {
+        let entry = dispatcher.registry().entry(&name.parse().unwrap()).unwrap();
+        entry.live().last_success = Some(Instant::now());
+    }
+    let poisonous = || {
+        let past = |number: u32, provider: &str| PastAttempt {
+            id: AttemptId::new(),
+            number,
+            provider: provider.parse().unwrap(),
+            end: PastEnd::Unavailable,
+            possible_duplicate: false,
+            ended_at: SystemTime::now() - Duration::from_secs(60),
+        };
+        Delivery { history: vec![past(1, "a"), past(2, "b"), past(3, "a")], ..delivery() }
+    };
+    let held = dispatcher.quarantine.lock().await;
+    let verdict = dispatcher.dispatch(&poisonous(), &()).await.unwrap();
+    assert!(matches!(verdict, Verdict::Deferred(Deferral::Held { busy: true, .. })), "{verdict:?}");
+    drop(held);
+    let verdict = dispatcher.dispatch(&poisonous(), &()).await.unwrap();
+    assert!(matches!(verdict, Verdict::Deferred(Deferral::Retry { .. })), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_provider_on_probation_that_is_throttled_offers_no_place_until_the_pause_is_over() {
+    pause();
+    let dispatcher = dispatcher(vec![accepting("a", 0)]);
+    let registry = dispatcher.registry();
+    let run = || Run {
+        delivery: delivery(),
+        tried: vec![],
+        unsupported: vec![],
+        paused: vec![],
+        again: false,
+    };
+    let failed = Outcome::Failed(SendError::new(Failure::Unavailable, "refused"));
+    for _ in 0..5 {
+        dispatcher.choose(&run()).unwrap().permit.finish(&failed);
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    registry.tick(Duration::ZERO, Duration::from_secs(5), Instant::now());
+    assert_eq!(registry.free_places(), 1);
+    let retry_after = Some(Duration::from_secs(60));
+    let throttled =
+        Outcome::Failed(SendError::new(Failure::Throttled { retry_after }, "slow down"));
+    dispatcher.choose(&run()).unwrap().permit.finish(&throttled);
+    assert!(!registry.can_dispatch() && registry.free_places() == 0);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    registry.tick(Duration::ZERO, Duration::from_secs(60), Instant::now());
+    assert!(registry.can_dispatch() && registry.free_places() == 1);
 }
