@@ -133,6 +133,10 @@ fn take(
         Frame::Report(report) => {
             let attempt = attempt_id(&report.attempt)?;
             let outcome: Outcome = decode_outcome(report.outcome);
+            if session.ended_before(attempt) && session.taking() == Taking::Offers {
+                let window = session.window();
+                session.news.tell(|| hub.sessions.ready(provider, agent, generation, window));
+            }
             if let Some(outcome) = session.reported(attempt, outcome) {
                 let late = Late { outcome, reporter: Some(Arc::clone(session)) };
                 // Without room it is not acknowledged, and the agent reports it again.
@@ -140,10 +144,10 @@ fn take(
             }
         }
         Frame::Terms(terms) => {
-            let window = terms.window.max(1);
-            session.set_terms(window, terms.capabilities.map(decode_capabilities));
+            session.set_terms(terms.window.max(1), terms.capabilities.map(decode_capabilities));
             hub.provider_of(session).agree();
             if session.taking() == Taking::Offers {
+                let window = session.window();
                 session.news.tell(|| hub.sessions.ready(provider, agent, generation, window));
             }
         }

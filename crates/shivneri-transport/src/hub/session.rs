@@ -204,7 +204,6 @@ impl Session {
     ) -> Option<Outcome> {
         let waiter = {
             let mut state = self.state();
-            state.running.remove(&attempt);
             let waiter = state.offers.remove(&attempt).and_then(|offered| offered.waiter);
             if waiter.is_some() {
                 self.settling.begin(attempt, Some(Arc::clone(self)));
@@ -287,8 +286,16 @@ impl Session {
         }
     }
 
+    /// The places that new offers may take: those that attempts of earlier sessions still have
+    /// at the agent are not among them.
     pub(super) fn window(&self) -> u32 {
-        self.state().window
+        let state = self.state();
+        state.window.saturating_sub(u32::try_from(state.running.len()).unwrap_or(u32::MAX))
+    }
+
+    /// An attempt of an earlier session has ended. Whether its place is free by that.
+    pub(super) fn ended_before(&self, attempt: AttemptId) -> bool {
+        self.state().running.remove(&attempt)
     }
 
     pub(super) fn capabilities(&self) -> Arc<Capabilities> {
