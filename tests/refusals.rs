@@ -4,9 +4,10 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
-use super::harness::{Agent, Endpoint, Server, program};
+use super::harness::{Agent, Endpoint, Process, Server, program, story};
 
 const USAGE: i32 = 2;
 const UNAVAILABLE: i32 = 69;
@@ -166,16 +167,33 @@ fn a_wrong_token_a_wrong_kind_and_a_hosted_account_are_refused_at_hello() {
 }
 
 #[test]
+fn an_agent_whose_identity_is_withdrawn_is_sent_away() {
+    let server = Server::start("");
+    story(async {
+        let added =
+            server.post("/v1/agents", &serde_json::json!({"id": "a", "provider": "a"})).await;
+        let token = added["token"].as_str().unwrap().to_owned();
+        let mut command = Command::new(program("shivneri-agent"));
+        let address = format!("http://{}", server.agents());
+        command.args(["--server", &address, "--id", "a", "--kind", "sandbox", "--state"]);
+        command.arg(server.dir().join("state-a")).env("SHIVNERI_AGENT_TOKEN", token);
+        let mut agent = Process::spawn("a", server.dir(), &mut command);
+        server.wait_for_status("a", &["active"], Duration::from_secs(10)).await;
+        // Another identity keeps the door from being open to all of this machine.
+        server.post("/v1/agents", &serde_json::json!({"id": "b", "provider": "b"})).await;
+        server.delete("/v1/agents/a").await;
+        server.wait_for_status("a", &["offline"], Duration::from_secs(5)).await;
+        assert_eq!(agent.wait(), Some(CONFIG), "it is told that it is not welcome");
+    });
+}
+
+#[test]
 fn one_process_for_each_agents_state() {
     let server = Server::start("");
     let endpoint = Endpoint::start("sendgrid", server.dir());
     let agent = Agent::start(&server, "sendgrid", &endpoint);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(server.wait_for_status(
-        "sendgrid",
-        &["active"],
-        std::time::Duration::from_secs(10),
-    ));
+    runtime.block_on(server.wait_for_status("sendgrid", &["active"], Duration::from_secs(10)));
     let state = server.dir().join("state-sendgrid").to_str().unwrap().to_owned();
     let address = format!("http://{}", server.agents());
     let again = ["--server", &address, "--id", "sendgrid", "--kind", "sandbox", "--state", &state];

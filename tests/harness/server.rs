@@ -58,6 +58,16 @@ impl Server {
         answer.error_for_status().unwrap().json().await.unwrap()
     }
 
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
+        let answer = self.client.post(self.url(path)).json(body).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    pub(crate) async fn delete(&self, path: &str) {
+        let answer = self.client.delete(self.url(path)).send().await.unwrap();
+        answer.error_for_status().unwrap();
+    }
+
     pub(crate) async fn message(&self, id: &str) -> Value {
         self.get(&format!("/v1/messages/{id}")).await
     }

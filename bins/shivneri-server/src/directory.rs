@@ -1,6 +1,10 @@
 //! Which agents are let in.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
@@ -8,7 +12,7 @@ use shivneri_core::{AgentId, AttemptId, ProviderId};
 use shivneri_ingress::agents;
 use shivneri_providers::Secret;
 use shivneri_spool::{Register as _, Spool};
-use shivneri_transport::{Caller, Directory, Refusal};
+use shivneri_transport::{Caller, Directory, Hub, Refusal};
 
 use crate::config::{AgentConfig, ProviderConfig};
 
@@ -110,5 +114,26 @@ impl Directory for Identities {
     async fn may_start(&self, _: AttemptId, epoch: u64) -> bool {
         // The lock on the data directory makes this process the only owner.
         epoch == self.spool.epoch()
+    }
+}
+
+/// How often withdrawn identities are looked for.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Ends the sessions of agents whose identity was withdrawn, until it is dropped.
+pub(crate) async fn end_withdrawn(spool: Arc<dyn Spool>, hub: Hub) {
+    let mut known: BTreeSet<AgentId> = BTreeSet::new();
+    let mut ticker = tokio::time::interval(PERIOD);
+    loop {
+        ticker.tick().await;
+        // What can't be read now is looked at again.
+        let Ok(agents) = spool.agents().await else { continue };
+        let now: BTreeSet<AgentId> = agents.into_iter().map(|agent| agent.id).collect();
+        for withdrawn in known.difference(&now) {
+            if hub.dismiss(withdrawn) {
+                tracing::info!(agent = %withdrawn, "agent's session ended, its identity was withdrawn");
+            }
+        }
+        known = now;
     }
 }

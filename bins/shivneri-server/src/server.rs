@@ -13,7 +13,7 @@ use shivneri_spool::{Courier, Retention, Spool};
 use shivneri_transport::Hub;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use crate::{Builder, Config, RunError, Signals, keeper};
+use crate::{Builder, Config, RunError, Signals, directory, keeper};
 
 /// How often what is past its retention is collected.
 const COLLECT: Duration = Duration::from_secs(60);
@@ -103,6 +103,7 @@ impl Server {
         let dispatcher = Arc::clone(&self.dispatcher);
         support.spawn(async move { dispatcher.drive().await });
         support.spawn(keeper::keep(Arc::clone(&self.registry), Arc::clone(&self.spool)));
+        support.spawn(directory::end_withdrawn(Arc::clone(&self.spool), self.hub.clone()));
         let retention =
             Retention { body: self.config.keep_bodies, message: self.config.keep_messages };
         support.spawn(collect(Arc::clone(&self.spool), retention));

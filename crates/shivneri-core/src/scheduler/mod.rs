@@ -243,7 +243,7 @@ impl Load {
         self.in_flight.load(Relaxed)
     }
 
-    /// How many may be out at once now: the window times the share, at least 1.
+    /// How many may be out at once now: the window times the share, at least 1 of any window.
     pub fn capacity(&self) -> u32 {
         self.capacity.load(Relaxed)
     }
@@ -269,7 +269,8 @@ impl Load {
     /// Sets window and share.
     pub fn resize(&self, window: u32, share: f64) {
         let share = share.clamp(0.0, 1.0);
-        self.capacity.store(((f64::from(window) * share) as u32).max(1), Relaxed);
+        let places = ((f64::from(window) * share) as u32).max(window.min(1));
+        self.capacity.store(places, Relaxed);
         self.share_permille.store((share * 1000.0) as u32, Relaxed);
     }
 

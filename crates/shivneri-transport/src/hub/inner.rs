@@ -180,6 +180,14 @@ impl Inner {
         session.release(remains);
     }
 
+    pub(super) fn dismiss(&self, agent: &AgentId) -> bool {
+        let session = self.roster().agents.get(agent).cloned();
+        if let Some(session) = &session {
+            self.close(session);
+        }
+        session.is_some()
+    }
+
     /// A finding about an attempt that nobody waits for; if its commit is on the way, after that.
     pub(super) async fn late(&self, attempt: AttemptId, late: Late) {
         if let Some(late) = self.settling.defer(attempt, late) {

@@ -17,7 +17,7 @@ mod settling;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use shivneri_core::{AttemptLog, Capabilities, LateOutcomes, ProviderId};
+use shivneri_core::{AgentId, AttemptLog, Capabilities, LateOutcomes, ProviderId};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc, oneshot},
@@ -132,6 +132,12 @@ impl Hub {
     /// Whether it could.
     pub fn forget(&self, id: &ProviderId) -> bool {
         self.inner.forget(id)
+    }
+
+    /// Ends this agent's session, as after its identity was withdrawn. It may dial again, and the
+    /// directory decides then. Whether it had one.
+    pub fn dismiss(&self, agent: &AgentId) -> bool {
+        self.inner.dismiss(agent)
     }
 
     /// Wraps the log that attempts are committed to, so that agents learn when their outcomes
