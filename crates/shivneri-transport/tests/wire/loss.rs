@@ -66,12 +66,14 @@ async fn a_send_from_before_the_cut_takes_its_place_in_the_window_after_it() {
     proxy.cut();
     assert_eq!(soon(sent).await.unwrap(), "in_doubt");
     let seat = server.house.session("a", seat.session.generation).await;
+    assert_eq!(seat.window, 0, "nothing is sent there that would only come back");
     let email = mail(2);
     let attempt = seat.attempt(&email, OnDoubt::Resend);
     let refused = soon(seat.provider.send(&email, &attempt)).await.unwrap_err();
     assert_eq!(refused.to_string(), "not_started: the agent's window is full");
     provider.release();
     assert_eq!(server.house.late(id).await, "accepted");
+    server.house.has_news("a ready with 1").await;
     assert_eq!(server.dispatch(&seat, &mail(3)).await, "accepted");
 }
 
