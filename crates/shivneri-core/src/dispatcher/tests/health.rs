@@ -3,6 +3,26 @@ use tokio::time::pause;
 use super::*;
 use crate::{AgentId, AgentSession, health::Status};
 
+/// A message that failed three times at two providers.
+fn poisonous() -> Delivery {
+    let past = |number: u32, provider: &str| PastAttempt {
+        id: AttemptId::new(),
+        number,
+        provider: provider.parse().unwrap(),
+        end: PastEnd::Unavailable,
+        possible_duplicate: false,
+        ended_at: SystemTime::now() - Duration::from_secs(60),
+    };
+    Delivery { history: vec![past(1, "a"), past(2, "b"), past(3, "a")], ..delivery() }
+}
+
+fn others_succeed_at(dispatcher: &Dispatcher, names: &[&str]) {
+    for name in names {
+        let entry = dispatcher.registry().entry(&name.parse().unwrap()).unwrap();
+        entry.live().last_success = Some(Instant::now());
+    }
+}
+
 fn status(dispatcher: &Dispatcher, name: &str) -> Status {
     let views = dispatcher.registry().views();
     views.iter().find(|view| view.id.as_str() == name).unwrap().status
@@ -173,22 +193,9 @@ async fn a_poisonous_messages_failures_become_neutral() {
         failing("a", 40, Failure::Unavailable),
         failing("b", 40, Failure::Unavailable),
     ]);
-    for name in ["a", "b"] {
-        let entry = dispatcher.registry().entry(&name.parse().unwrap()).unwrap();
-        entry.live().last_success = Some(Instant::now());
-    }
-    let past = |number: u32, provider: &str| PastAttempt {
-        id: AttemptId::new(),
-        number,
-        provider: provider.parse().unwrap(),
-        end: PastEnd::Unavailable,
-        possible_duplicate: false,
-        ended_at: SystemTime::now() - Duration::from_secs(60),
-    };
+    others_succeed_at(&dispatcher, &["a", "b"]);
     for _ in 0..40 {
-        let mut poisonous = delivery();
-        poisonous.history = vec![past(1, "a"), past(2, "b"), past(3, "a")];
-        dispatcher.dispatch(&poisonous, &()).await.unwrap();
+        dispatcher.dispatch(&poisonous(), &()).await.unwrap();
     }
     assert_eq!(
         (status(&dispatcher, "a"), status(&dispatcher, "b")),
@@ -236,21 +243,7 @@ async fn a_second_message_in_quarantine_waits_outside() {
         failing("a", 1, Failure::Unavailable),
         failing("b", 1, Failure::Unavailable),
     ]);
-    for name in ["a", "b"] {
-        let entry = dispatcher.registry().entry(&name.parse().unwrap()).unwrap();
-        entry.live().last_success = Some(Instant::now());
-    }
-    let poisonous = || {
-        let past = |number: u32, provider: &str| PastAttempt {
-            id: AttemptId::new(),
-            number,
-            provider: provider.parse().unwrap(),
-            end: PastEnd::Unavailable,
-            possible_duplicate: false,
-            ended_at: SystemTime::now() - Duration::from_secs(60),
-        };
-        Delivery { history: vec![past(1, "a"), past(2, "b"), past(3, "a")], ..delivery() }
-    };
+    others_succeed_at(&dispatcher, &["a", "b"]);
     let held = dispatcher.quarantine.lock().await;
     let verdict = dispatcher.dispatch(&poisonous(), &()).await.unwrap();
     assert!(matches!(verdict, Verdict::Deferred(Deferral::Held { busy: true, .. })), "{verdict:?}");
