@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod agent_loss;
+mod command_line;
 mod harness;
 mod refusals;
 mod restart;

@@ -93,7 +93,8 @@ pub(crate) fn program(name: &str) -> PathBuf {
 fn built() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--locked", "--quiet", "-p", "shivneri-server", "-p", "shivneri-agent"])
+        .args(["build", "--locked", "--quiet"])
+        .args(["-p", "shivneri-server", "-p", "shivneri-agent", "-p", "shivneri"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .unwrap();

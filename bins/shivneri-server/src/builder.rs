@@ -103,7 +103,8 @@ impl Builder {
 
         let late = Arc::new(Late::default());
         let identities = Identities::new(Arc::clone(&spool), &config.identities, &config.providers);
-        let hub = hub(&config, &spool, &registry, identities, Arc::clone(&late));
+        let identities = Arc::new(identities);
+        let hub = hub(&config, &spool, &registry, Arc::clone(&identities), Arc::clone(&late));
         add_known(&config, &hub, &registry, spool.as_ref()).await?;
 
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
@@ -145,6 +146,7 @@ impl Builder {
             dispatcher,
             courier,
             hub,
+            identities,
             router,
             closing,
             http,
@@ -247,7 +249,7 @@ fn hub(
     config: &Config,
     spool: &Arc<dyn Spool>,
     registry: &Arc<Registry>,
-    identities: Identities,
+    identities: Arc<Identities>,
     late: Arc<Late>,
 ) -> Hub {
     let mut options = HubOptions::new(spool.incarnation());
@@ -256,7 +258,7 @@ fn hub(
         config.providers.iter().map(|p| (p.id.clone(), p.settings.clone())).collect();
     let settings = move |id: &ProviderId| policies.get(id).cloned().unwrap_or_default();
     let sessions = RegistrySessions::new(Arc::clone(registry), settings);
-    Hub::new(options, Arc::new(identities), Arc::new(sessions), late)
+    Hub::new(options, identities, Arc::new(sessions), late)
 }
 
 /// Registers the accounts that agents served before, so that mail which only an absent one could

@@ -1,14 +1,10 @@
 //! Which agents are let in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
-use shivneri_core::{AgentId, AttemptId, ProviderId};
+use shivneri_core::{AgentId, AttemptId, ProviderId, Registry};
 use shivneri_ingress::agents;
 use shivneri_providers::Secret;
 use shivneri_spool::{Register as _, Spool};
@@ -120,20 +116,22 @@ impl Directory for Identities {
 /// How often withdrawn identities are looked for.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Ends the sessions of agents whose identity was withdrawn, until it is dropped.
-pub(crate) async fn end_withdrawn(spool: Arc<dyn Spool>, hub: Hub) {
-    let mut known: BTreeSet<AgentId> = BTreeSet::new();
+/// Ends the sessions of agents that would not be let in any more, until it is dropped.
+pub(crate) async fn end_withdrawn(identities: Arc<Identities>, registry: Arc<Registry>, hub: Hub) {
     let mut ticker = tokio::time::interval(PERIOD);
     loop {
         ticker.tick().await;
         // What can't be read now is looked at again.
-        let Ok(agents) = spool.agents().await else { continue };
-        let now: BTreeSet<AgentId> = agents.into_iter().map(|agent| agent.id).collect();
-        for withdrawn in known.difference(&now) {
-            if hub.dismiss(withdrawn) {
-                tracing::info!(agent = %withdrawn, "agent's session ended, its identity was withdrawn");
+        let Ok(kept) = identities.spool.agents().await else { continue };
+        if identities.configured.is_empty() && kept.is_empty() {
+            continue;
+        }
+        for agent in registry.views().into_iter().flat_map(|view| view.agents) {
+            let known = identities.configured.contains_key(&agent.id)
+                || kept.iter().any(|kept| kept.id == agent.id);
+            if !known && hub.dismiss(&agent.id) {
+                tracing::info!(agent = %agent.id, "agent's session ended, its identity was withdrawn");
             }
         }
-        known = now;
     }
 }

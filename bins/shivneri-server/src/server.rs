@@ -13,7 +13,11 @@ use shivneri_spool::{Courier, Retention, Spool};
 use shivneri_transport::Hub;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use crate::{Builder, Config, RunError, Signals, directory, keeper};
+use crate::{
+    Builder, Config, RunError, Signals,
+    directory::{self, Identities},
+    keeper,
+};
 
 /// How often what is past its retention is collected.
 const COLLECT: Duration = Duration::from_secs(60);
@@ -27,6 +31,7 @@ pub struct Server {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) courier: Arc<Courier>,
     pub(crate) hub: Hub,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) router: Router,
     /// Raised when the HTTP door closes, so that pages' live streams end.
     pub(crate) closing: watch::Sender<bool>,
@@ -103,7 +108,8 @@ impl Server {
         let dispatcher = Arc::clone(&self.dispatcher);
         support.spawn(async move { dispatcher.drive().await });
         support.spawn(keeper::keep(Arc::clone(&self.registry), Arc::clone(&self.spool)));
-        support.spawn(directory::end_withdrawn(Arc::clone(&self.spool), self.hub.clone()));
+        let registry = Arc::clone(&self.registry);
+        support.spawn(directory::end_withdrawn(self.identities, registry, self.hub.clone()));
         let retention =
             Retention { body: self.config.keep_bodies, message: self.config.keep_messages };
         support.spawn(collect(Arc::clone(&self.spool), retention));
