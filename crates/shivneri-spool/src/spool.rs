@@ -48,7 +48,9 @@ pub trait Spool: AttemptLog {
     async fn accept(&self, incoming: Incoming) -> Result<Acceptance, SpoolError>;
 
     /// Leases at most `max` deliveries that are due, lanes of the lowest rank first, the oldest
-    /// first within a lane; lanes of rank 1 and above share, so that none starves.
+    /// first within a lane; lanes of rank 1 and above share, so that none starves. What was given
+    /// back by [`release`](Self::release) takes part only with a share, a quarter at most, so that
+    /// mail that waits for somebody keeps no other from its turn.
     ///
     /// A delivery past its deadline is leased too: its end is the courier's to settle.
     ///
@@ -58,8 +60,9 @@ pub trait Spool: AttemptLog {
     async fn lease(&self, max: usize, now: SystemTime) -> Result<Vec<Delivery>, SpoolError>;
 
     /// Leases at most `max` deliveries that need a decision and perhaps no provider: those past
-    /// their deadline, and those whose wait after an attempt in doubt is over. Each is otherwise
-    /// as [`lease`](Self::lease) gives it. Takes time in proportion to all that is unfinished.
+    /// their deadline, and those whose wait after an attempt in doubt is over and that are not to
+    /// be sent again. Neither kind keeps out the other. Each is otherwise as
+    /// [`lease`](Self::lease) gives it.
     ///
     /// # Errors
     ///
@@ -70,7 +73,7 @@ pub trait Spool: AttemptLog {
     /// Gives a lease back with nothing settled. A delivery that is not leased is left alone.
     fn release(&self, delivery: DeliveryId, park: Park);
 
-    /// Makes every parked delivery due at once.
+    /// Makes every parked delivery due at once, in the share that such mail has of each lease.
     fn unpark(&self);
 
     /// When the next delivery that is not leased is due; perhaps in the past.

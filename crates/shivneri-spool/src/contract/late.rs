@@ -3,7 +3,7 @@
 use shivneri_core::Transition;
 
 use super::{Subject, fixture::*};
-use crate::{Amended, Status};
+use crate::{Amended, Park, Status};
 
 /// By the agent's word nothing was begun.
 pub async fn what_was_not_started_is_due_at_once_and_not_in_doubt(subject: &dyn Subject) {
@@ -121,4 +121,47 @@ pub async fn late_evidence_finds_the_delivery_as_it_was_before(subject: &dyn Sub
     spool.end(&second, &doubtful(), &doubt).await.expect("it is closed");
     let found = spool.attempt(second.id).await.expect("it can be read").expect("it is in doubt");
     assert!(!found.delivery.is_in_doubt(), "it was not, before this attempt");
+}
+
+/// What was decided on older evidence is decided again.
+pub async fn a_lease_from_before_late_evidence_does_nothing_more(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let given_up = Transition::InDoubt { reason: "sent again twice".into() };
+    for by_attempt in [true, false] {
+        let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+        let doubt = Transition::Doubt { until: now };
+        let first = try_once(&spool, &delivery, &doubtful(), &doubt).await;
+        let stale = lease_one(&spool, now).await;
+        assert!(stale.is_in_doubt());
+        let amended = spool.amend(first.id, &not_started(), &retry(now)).await;
+        assert_eq!(amended.expect("it is committed"), Amended::Moved);
+        let refused = if by_attempt {
+            spool.begin(&attempt(&stale, "alpha")).await
+        } else {
+            spool.settle(stale.id, &given_up).await
+        };
+        assert!(refused.is_err(), "the evidence is newer than the lease");
+        let fresh = lease_one(&spool, now).await;
+        assert_eq!((fresh.id, fresh.is_in_doubt()), (stale.id, false));
+        try_once(&spool, &fresh, &accepted(), &Transition::Accepted).await;
+        assert!(!record(&spool, delivery.message()).await.summary.possible_duplicate);
+    }
+    assert_whole(&spool).await;
+}
+
+/// And no sooner than the evidence says.
+pub async fn a_lease_from_before_late_evidence_is_given_back_as_the_evidence_says(
+    subject: &dyn Subject,
+) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let doubt = Transition::Doubt { until: now };
+    let first = try_once(&spool, &delivery, &doubtful(), &doubt).await;
+    let stale = lease_one(&spool, now).await;
+    let at = now + seconds(30);
+    spool.amend(first.id, &not_started(), &retry(at)).await.expect("it is committed");
+    let park = Park { until: now + seconds(600), reason: "nobody can take it".into() };
+    spool.release(stale.id, park);
+    assert!(spool.lease(9, at - seconds(1)).await.expect("it can be read").is_empty());
+    assert_eq!(lease_one(&spool, at).await.id, delivery.id);
 }

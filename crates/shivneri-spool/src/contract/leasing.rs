@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use shivneri_core::{Delivery, Lane, Transition, draft::Draft};
+use shivneri_core::{Delivery, Lane, OnDoubt, Transition, draft::Draft};
 
 use super::{Subject, fixture::*};
 use crate::{Park, Spool, Status};
@@ -138,9 +138,12 @@ pub async fn what_needs_a_decision_is_leased_out_of_its_turn(subject: &dyn Subje
     let parked = accept_and_lease(&spool, &brief, now).await;
     let until = now + seconds(600);
     spool.release(parked.id, Park { until, reason: "no provider is active".into() });
-    let doubt = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let held = Draft { on_doubt: Some(OnDoubt::Hold), ..draft(&["b@example.org"]) };
+    let doubt = accept_and_lease(&spool, &held, now).await;
     let waits = Transition::Doubt { until: now + seconds(20) };
     try_once(&spool, &doubt, &doubtful(), &waits).await;
+    let again = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    try_once(&spool, &again, &doubtful(), &waits).await;
     accept(&spool, &draft(&["b@example.org"]), now).await;
     let overdue = async |after| {
         let leased = spool.lease_overdue(9, now + seconds(after)).await;
@@ -156,4 +159,40 @@ pub async fn what_needs_a_decision_is_leased_out_of_its_turn(subject: &dyn Subje
     spool.release(doubt.id, Park { until, reason: "no provider is active".into() });
     assert_eq!(overdue(40).await, [doubt.id]);
     assert_whole(&spool).await;
+}
+
+/// Each has a share of its own.
+pub async fn mail_past_its_time_keeps_out_no_doubt_that_has_run_its_course(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let held = Draft { on_doubt: Some(OnDoubt::Hold), ..draft(&["b@example.org"]) };
+    let waits = Transition::Doubt { until: now + seconds(20) };
+    for _ in 0..2 {
+        let doubt = accept_and_lease(&spool, &held, now).await;
+        try_once(&spool, &doubt, &doubtful(), &waits).await;
+    }
+    let brief = Draft { expires_at: Some(now + seconds(10)), ..draft(&["b@example.org"]) };
+    for _ in 0..9 {
+        accept(&spool, &brief, now).await;
+    }
+    let leased = spool.lease_overdue(4, now + seconds(30)).await.expect("it can be read");
+    let doubts = leased.iter().filter(|delivery| delivery.is_in_doubt()).count();
+    assert_eq!((leased.len(), doubts), (4, 2));
+    let rest = spool.lease_overdue(9, now + seconds(30)).await.expect("it can be read");
+    assert!(rest.iter().all(|delivery| !delivery.is_in_doubt()));
+    assert!(!rest.is_empty(), "what is leased already takes up no share");
+}
+
+/// It was sent again twice: nothing more is tried. Before, it is sent in its turn.
+pub async fn a_doubt_to_be_resent_needs_no_decision_until_its_resends_are_used_up(
+    subject: &dyn Subject,
+) {
+    let (spool, now) = (subject.open().await, now());
+    let id = accept(&spool, &draft(&["b@example.org"]), now).await;
+    for resent in 0..3 {
+        let delivery = lease_one(&spool, now).await;
+        try_once(&spool, &delivery, &doubtful(), &Transition::Doubt { until: now }).await;
+        let overdue = spool.lease_overdue(9, now).await.expect("it can be read");
+        assert_eq!(overdue.len(), usize::from(resent == 2), "after {resent} resends");
+        assert!(overdue.iter().all(|delivery| delivery.message() == id));
+    }
 }

@@ -139,6 +139,7 @@ impl Book {
 
     pub(super) fn begin(&mut self, attempt: &Attempt) -> Result<(), SpoolError> {
         let delivery = attempt.delivery;
+        self.refuse_outdated(delivery)?;
         let lease = self.queue.leased(delivery).filter(|lease| !lease.settled);
         let lease = lease.ok_or(SpoolError::UnknownDelivery(delivery))?;
         if lease.open.is_some() {
@@ -188,6 +189,7 @@ impl Book {
         transition: &Transition,
         now: SystemTime,
     ) -> Result<(), SpoolError> {
+        self.refuse_outdated(delivery)?;
         let lease = self.queue.leased(delivery).ok_or(SpoolError::UnknownDelivery(delivery))?;
         if lease.open.is_some() {
             return Err(SpoolError::AttemptOpen(delivery));
@@ -195,6 +197,12 @@ impl Book {
         let lease = lease.clone();
         self.carry(lease, None, 0, transition, now);
         Ok(())
+    }
+
+    fn refuse_outdated(&mut self, delivery: DeliveryId) -> Result<(), SpoolError> {
+        let Some(lease) = self.queue.end_outdated(delivery) else { return Ok(()) };
+        self.push(lease.lane, lease.part.due, lease.key);
+        Err(SpoolError::UnknownDelivery(delivery))
     }
 
     fn close(&mut self, key: i64, attempt: AttemptId, end: End) {
@@ -328,6 +336,8 @@ impl Book {
             } else if !part.state.is_final() {
                 let (attempts, resent) = (lease.part.attempts, lease.part.resent);
                 lease.part = Part { attempts, resent, ..part.clone() };
+                let changed = woken == Some(part.id) || !before.contains(part);
+                lease.outdated |= changed && lease.open.is_none();
             } else if lease.open.is_some() {
                 lease.settled = true;
             } else {

@@ -15,7 +15,7 @@ use crate::{
     Acceptance, Amended, Audit, Change, Collected, Commits, Duplicates, Event, Evidence, Incoming,
     MessageRecord, OpenAttempt, Page, Park, Retention, Search, Shelf, Spool, SpoolError,
     SpoolHealth, SpoolState, Stats,
-    model::{Part, Try, message, queue::key_of},
+    model::{Part, Try, message},
 };
 
 #[async_trait]
@@ -96,21 +96,8 @@ impl Spool for Memory {
         now: SystemTime,
     ) -> Result<Vec<Delivery>, SpoolError> {
         self.write(|book| {
-            let needs = |part: &&Part| {
-                !part.state.is_final()
-                    && (part.deadline <= now || (part.doubts > 0 && part.due <= now))
-            };
-            let keys_of = |stored: &Stored| {
-                let (row, lane) = (stored.row, stored.lane);
-                let parts: Vec<_> = stored.parts.iter().filter(needs).collect();
-                parts.into_iter().map(|part| (lane, key_of(row, part.number))).collect::<Vec<_>>()
-            };
-            let mut keys: Vec<_> = book.messages.values().flat_map(keys_of).collect();
+            let mut keys = book.decidable(&self.lanes, max, now);
             keys.retain(|(_, key)| book.queue.claim(*key));
-            let rest = keys.split_off(keys.len().min(max));
-            for (lane, key) in rest {
-                book.queue.put_back(lane, now, key);
-            }
             let lease = |(lane, key): (usize, i64)| book.lease(&self.lanes, EPOCH, lane, key, now);
             Ok(keys.into_iter().filter_map(lease).collect())
         })

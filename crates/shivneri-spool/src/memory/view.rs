@@ -6,9 +6,9 @@ use std::{
     time::SystemTime,
 };
 
-use shivneri_core::{AttemptId, Delivery, EmailAddress, Lane, MessageId};
+use shivneri_core::{AttemptId, Delivery, EmailAddress, Lane, MessageId, decision};
 
-use super::{book::Book, stored::Stored};
+use super::{EPOCH, book::Book, stored::Stored};
 use crate::{
     Audit, Change, Cursor, LaneStats, MessageRecord, OpenAttempt, Page, RecipientRecord, Search,
     Stats, Status, Summary, Waiting,
@@ -31,6 +31,35 @@ impl Book {
         due
     }
 
+    /// The lanes and keys of what needs a decision, at most so many.
+    pub(super) fn decidable(
+        &self,
+        lanes: &[Arc<Lane>],
+        max: usize,
+        now: SystemTime,
+    ) -> Vec<(usize, i64)> {
+        let of_all = |needs: &dyn Fn(&Stored, &Part) -> bool, max: usize| {
+            let all = self.messages.values();
+            all.flat_map(|stored| stored.parts.iter().map(move |part| (stored, part)))
+                .filter(|(stored, part)| !part.state.is_final() && needs(stored, part))
+                .map(|(stored, part)| (stored.lane, key_of(stored.row, part.number)))
+                .filter(|(_, key)| !self.queue.is_claimed(*key))
+                .take(max)
+                .collect::<Vec<_>>()
+        };
+        let ends = |stored: &Stored, part: &Part| {
+            let tried = stored.tries_of(part.id);
+            part.deadline > now
+                && part.doubts > 0
+                && part.due <= now
+                && delivery(stored, part, &lanes[stored.lane], EPOCH, tried)
+                    .is_ok_and(|delivery| decision::after_doubt(&delivery).is_some())
+        };
+        let mut keys = of_all(&ends, max.div_ceil(2));
+        keys.extend(of_all(&|_, part| part.deadline <= now, max - keys.len()));
+        keys
+    }
+
     /// A taken key as a delivery; none where it changed meanwhile, or is set aside because it
     /// can't be built.
     pub(super) fn lease(
@@ -47,7 +76,8 @@ impl Book {
             Ok(delivery) => {
                 let alone = message.parts.len() == 1;
                 let part = part.clone();
-                let lease = Lease { key, lane, part, alone, open: None, settled: false };
+                let lease =
+                    Lease { key, lane, part, alone, open: None, settled: false, outdated: false };
                 self.queue.lease(lease).then_some(delivery)
             }
             Err(reason) => {

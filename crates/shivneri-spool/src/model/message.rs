@@ -190,8 +190,8 @@ impl Part {
             // That it went out holds whatever was decided since.
             Outcome::Accepted(_) => !self.state.is_final() || self.state == Status::InDoubt,
             Outcome::Failed(error) if matches!(error.failure(), Failure::InDoubt(_)) => {
-                self.doubts += 1;
-                !self.state.is_final()
+                self.doubts += u32::from(counts);
+                counts && !self.state.is_final()
             }
             // That it did not go out moves only what waits for nothing else.
             Outcome::Failed(_) => {
@@ -247,5 +247,29 @@ fn rank(status: Status) -> u8 {
         | Status::Rejected
         | Status::InDoubt
         | Status::Damaged => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shivneri_core::{Doubt, SendError};
+
+    use super::*;
+
+    #[test]
+    fn late_doubt_from_before_a_requeue_is_no_doubt_of_the_mail() {
+        let now = SystemTime::UNIX_EPOCH;
+        let recipients = vec!["b@x.org".parse().unwrap()];
+        let part = Part::first(DeliveryId::new(), recipients, now, now, now);
+        let provider = "alpha".parse().unwrap();
+        let doubt = SendError::new(Failure::InDoubt(Doubt::Strong), "no answer came");
+        let until = now + Duration::from_secs(60);
+        for (forgiven, doubts) in [(1, 0), (0, 1)] {
+            let mut part = Part { attempts: 1, forgiven, ..part.clone() };
+            let late = Late { number: 1, was_open: true, other_open: false, provider: &provider };
+            let outcome = Outcome::Failed(doubt.clone());
+            let (_, moved) = part.amend(&late, &outcome, &Transition::Doubt { until }, 1, now);
+            assert_eq!((part.doubts, moved), (doubts, doubts == 1));
+        }
     }
 }

@@ -2,14 +2,16 @@
 //! delivery that waits.
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     time::{Duration, SystemTime},
 };
 
 use shivneri_core::{AttemptId, DeliveryId, Lane};
 
-use super::Part;
+use super::{
+    Part,
+    line::{HELD_SHARE, Lines},
+};
 use crate::{Park, Waiting};
 
 /// A delivery's key: the message's row and the part's number in the low bits.
@@ -32,6 +34,9 @@ pub(crate) struct Lease {
     pub(crate) open: Option<AttemptId>,
     /// It became final by late evidence while it was leased: no further attempt may begin.
     pub(crate) settled: bool,
+    /// Late evidence has moved it since it was leased: whoever has it decides on what no longer
+    /// holds, and can only give it back.
+    pub(crate) outdated: bool,
 }
 
 /// The due and the leased.
@@ -40,56 +45,56 @@ pub(crate) struct Lease {
 /// turn comes, because its row says so.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    lanes: Vec<Line>,
-    /// Taken out to be leased, and leased.
+    lines: Lines,
+    /// Taken out to be leased.
     taken: HashSet<i64>,
-    /// Taken, and changed before its lease was made: what was read of it no longer holds.
+    leased: HashSet<i64>,
+    /// Changed by a group that is not committed yet: what is read of them is old. With the lane
+    /// and time of those that were to be leased meanwhile.
+    changing: HashMap<i64, Option<(usize, SystemTime)>>,
+    /// Changed by a commit after they were taken: what was read of them may be old.
     stale: HashSet<i64>,
     leases: HashMap<DeliveryId, Lease>,
     parked: HashMap<i64, (usize, Park)>,
-}
-
-#[derive(Debug)]
-struct Line {
-    rank: u8,
-    due: BinaryHeap<Reverse<(i64, i64)>>,
-    credit: i32,
+    /// The latest time at which anything was taken.
+    looked: i64,
 }
 
 impl Queue {
     pub(crate) fn new<'a>(lanes: impl IntoIterator<Item = &'a Lane>) -> Self {
-        let line = |lane: &Lane| Line { rank: lane.rank, due: BinaryHeap::new(), credit: 0 };
         Self {
-            lanes: lanes.into_iter().map(line).collect(),
+            lines: Lines::new(lanes.into_iter().map(|lane| lane.rank)),
             taken: HashSet::new(),
+            leased: HashSet::new(),
+            changing: HashMap::new(),
             stale: HashSet::new(),
             leases: HashMap::new(),
             parked: HashMap::new(),
+            looked: i64::MIN,
         }
     }
 
     /// Adds a delivery; whether the next due time became earlier by it.
     pub(crate) fn push(&mut self, lane: usize, due: SystemTime, key: i64) -> bool {
-        let due = micros(due);
-        let earlier = self.first().is_none_or(|first| due < first);
-        self.lanes[lane].due.push(Reverse((due, key)));
-        earlier
+        self.lines.push(lane, micros(due), key)
     }
 
-    /// Takes at most `max` keys that are due, with their lanes. Each must be
-    /// [leased](Self::lease) or [dropped](Self::forget) by the caller.
+    /// Takes at most `max` keys that are due, with their lanes; of those that were held before
+    /// only a share. Each must be [leased](Self::lease) or [dropped](Self::forget) by the caller.
     pub(crate) fn take(&mut self, max: usize, now: SystemTime) -> Vec<(usize, i64)> {
         let now = micros(now);
+        self.looked = self.looked.max(now);
+        let mut held_left = (max / HELD_SHARE).max(1);
         let mut taken = Vec::new();
         while taken.len() < max {
-            let Some(lane) = self.next_lane(now) else { break };
-            let Some(Reverse((due, key))) = self.lanes[lane].due.pop() else { break };
+            let Some(next) = self.lines.pop(now, held_left > 0) else { break };
             // Parked later than this entry was made.
-            if self.parked.get(&key).is_some_and(|(_, park)| micros(park.until) > due) {
+            if self.parked.get(&next.key).is_some_and(|(_, park)| micros(park.until) > next.due) {
                 continue;
             }
-            if self.claim(key) {
-                taken.push((lane, key));
+            if self.claim(next.key) {
+                taken.push((next.lane, next.key));
+                held_left -= usize::from(next.is_held);
             }
         }
         taken
@@ -97,45 +102,42 @@ impl Queue {
 
     /// Takes a key out of its turn. Whether nobody else has it.
     pub(crate) fn claim(&mut self, key: i64) -> bool {
-        let free = self.taken.insert(key);
+        let free = !self.leased.contains(&key) && self.taken.insert(key);
         if free {
             self.parked.remove(&key);
         }
         free
     }
 
-    /// The urgent lanes first; the others share, a lane of rank 1 three times as often as one
-    /// below it.
-    fn next_lane(&mut self, now: i64) -> Option<usize> {
-        let is_due = |line: &Line| line.due.peek().is_some_and(|Reverse((due, _))| *due <= now);
-        let ready: Vec<usize> =
-            (0..self.lanes.len()).filter(|lane| is_due(&self.lanes[*lane])).collect();
-        let first = ready.iter().copied().min_by_key(|lane| self.lanes[*lane].rank)?;
-        if self.lanes[first].rank == 0 || ready.len() == 1 {
-            return Some(first);
-        }
-        let mut whole = 0;
-        for lane in &ready {
-            let line = &mut self.lanes[*lane];
-            let weight = if line.rank <= 1 { 3 } else { 1 };
-            line.credit += weight;
-            whole += weight;
-        }
-        let lane =
-            ready.into_iter().max_by_key(|lane| (self.lanes[*lane].credit, Reverse(*lane)))?;
-        self.lanes[lane].credit -= whole;
-        Some(lane)
+    /// Whether somebody has this key.
+    pub(crate) fn is_claimed(&self, key: i64) -> bool {
+        self.taken.contains(&key) || self.leased.contains(&key)
     }
 
-    /// Keeps what a taken key's row said. Whether it still holds; otherwise it is due again.
-    pub(crate) fn lease(&mut self, lease: Lease) -> bool {
-        if self.stale.remove(&lease.key) {
-            self.taken.remove(&lease.key);
-            self.push(lease.lane, SystemTime::UNIX_EPOCH, lease.key);
-            return false;
+    /// Whether what was read of a taken key still holds. Otherwise it is due again as soon as the
+    /// change is committed.
+    pub(crate) fn holds(&mut self, lane: usize, key: i64, due: SystemTime) -> bool {
+        let stale = self.stale.remove(&key);
+        if let Some(again) = self.changing.get_mut(&key) {
+            *again = Some((lane, due));
+        } else if stale {
+            self.push(lane, due, key);
+        } else {
+            return true;
         }
-        self.leases.insert(lease.part.id, lease);
-        true
+        self.taken.remove(&key);
+        false
+    }
+
+    /// Keeps what a taken key's row said. Whether it still [holds](Self::holds).
+    pub(crate) fn lease(&mut self, lease: Lease) -> bool {
+        let holds = self.holds(lease.lane, lease.key, lease.part.due);
+        if holds {
+            self.taken.remove(&lease.key);
+            self.leased.insert(lease.key);
+            self.leases.insert(lease.part.id, lease);
+        }
+        holds
     }
 
     /// Puts back a lease that was changed while it was held.
@@ -143,11 +145,24 @@ impl Queue {
         self.leases.insert(lease.part.id, lease);
     }
 
-    /// A delivery that is not leased has changed.
-    pub(crate) fn touch(&mut self, key: i64) {
-        if self.taken.contains(&key) {
-            self.stale.insert(key);
+    /// A delivery's row is changed by a group that is not committed yet.
+    pub(crate) fn change(&mut self, key: i64) {
+        self.changing.entry(key).or_default();
+    }
+
+    /// The group has been committed, or has failed: rows may be read again. Whether the next due
+    /// time became earlier.
+    pub(crate) fn committed(&mut self) -> bool {
+        let mut earlier = false;
+        for (key, again) in std::mem::take(&mut self.changing) {
+            if self.taken.contains(&key) {
+                self.stale.insert(key);
+            }
+            if let Some((lane, due)) = again {
+                earlier |= self.push(lane, due, key);
+            }
         }
+        earlier
     }
 
     /// A taken key turned out to be none that is due.
@@ -180,8 +195,21 @@ impl Queue {
     /// Ends a lease.
     pub(crate) fn end(&mut self, delivery: DeliveryId) -> Option<Lease> {
         let lease = self.leases.remove(&delivery)?;
-        self.taken.remove(&lease.key);
+        self.leased.remove(&lease.key);
         Some(lease)
+    }
+
+    /// Ends a lease whose row is changed by a group that is not committed yet.
+    pub(crate) fn end_changed(&mut self, delivery: DeliveryId) {
+        if let Some(lease) = self.end(delivery) {
+            self.change(lease.key);
+        }
+    }
+
+    /// Ends an outdated lease; none where it is not outdated.
+    pub(crate) fn end_outdated(&mut self, delivery: DeliveryId) -> Option<Lease> {
+        self.leases.get(&delivery).filter(|lease| lease.outdated)?;
+        self.end(delivery)
     }
 
     /// Ends a lease unsettled; whether the next due time became earlier by it. One with an open
@@ -194,16 +222,20 @@ impl Queue {
         if lease.settled {
             return false;
         }
-        let until = park.until;
+        if lease.outdated {
+            return self.push(lease.lane, lease.part.due, lease.key);
+        }
+        let until = micros(park.until);
         self.parked.insert(lease.key, (lease.lane, park));
-        self.push(lease.lane, until, lease.key)
+        self.lines.hold(lease.lane, until, lease.key)
     }
 
-    /// Makes all that is parked due.
+    /// Makes all that is parked due, as of when anything was taken last: among what is held, and
+    /// not before what was due already.
     pub(crate) fn unpark(&mut self) -> bool {
         let mut earlier = false;
-        for (key, (lane, _)) in std::mem::take(&mut self.parked) {
-            earlier |= self.push(lane, SystemTime::UNIX_EPOCH, key);
+        for (key, (lane, park)) in std::mem::take(&mut self.parked) {
+            earlier |= self.lines.hold(lane, micros(park.until).min(self.looked), key);
         }
         earlier
     }
@@ -215,17 +247,14 @@ impl Queue {
 
     /// When the next one is due.
     pub(crate) fn next_due(&self) -> Option<SystemTime> {
-        self.first().map(from_micros)
-    }
-
-    fn first(&self) -> Option<i64> {
-        self.lanes.iter().filter_map(|line| line.due.peek()).map(|Reverse((due, _))| *due).min()
+        self.lines.first().map(from_micros)
     }
 
     /// Every key it knows of: due, taken or leased.
     pub(crate) fn keys(&self) -> HashSet<i64> {
-        let due = self.lanes.iter().flat_map(|line| &line.due).map(|Reverse((_, key))| *key);
-        due.chain(self.taken.iter().copied()).collect()
+        let again = self.changing.iter().filter(|(_, again)| again.is_some()).map(|(key, _)| key);
+        let claimed = self.taken.iter().chain(&self.leased).chain(again).copied();
+        self.lines.keys().chain(claimed).collect()
     }
 }
 
@@ -249,71 +278,4 @@ pub(crate) fn from_micros(micros: i64) -> SystemTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
-    fn queue() -> Queue {
-        Queue::new([&Lane::critical(), &Lane::transactional(), &Lane::bulk()])
-    }
-
-    fn keys(queue: &mut Queue, max: usize, now: u64) -> Vec<i64> {
-        queue.take(max, at(now)).into_iter().map(|(_, key)| key).collect()
-    }
-
-    #[test]
-    fn transactional_mail_goes_three_times_as_often_as_bulk() {
-        let mut queue = queue();
-        for key in 0..100 {
-            queue.push(1, at(1), key);
-            queue.push(2, at(0), 1000 + key);
-        }
-        let taken = keys(&mut queue, 80, 5);
-        assert_eq!(taken.iter().filter(|key| **key < 1000).count(), 60);
-    }
-
-    #[test]
-    fn the_next_due_time_is_told_when_it_becomes_earlier() {
-        let mut queue = queue();
-        assert!(queue.push(1, at(10), 1));
-        assert!(!queue.push(2, at(11), 2));
-        assert!(queue.push(0, at(9), 3));
-        assert_eq!(queue.next_due(), Some(at(9)));
-    }
-
-    #[test]
-    fn a_key_is_taken_once_however_often_it_was_added() {
-        let mut queue = queue();
-        for due in [3, 1, 2] {
-            queue.push(1, at(due), 7);
-        }
-        assert_eq!(keys(&mut queue, 9, 5), [7]);
-        assert!(!queue.claim(7));
-        queue.put_back(1, at(8), 7);
-        assert!(keys(&mut queue, 9, 7).is_empty());
-        assert_eq!(keys(&mut queue, 9, 8), [7]);
-    }
-
-    #[test]
-    fn what_changed_between_being_taken_and_leased_is_due_again() {
-        let mut queue = queue();
-        queue.push(1, at(1), 7);
-        assert_eq!(keys(&mut queue, 9, 1), [7]);
-        queue.touch(7);
-        let part = Part::first(DeliveryId::new(), Vec::new(), at(1), at(9), at(1));
-        let lease = Lease { key: 7, lane: 1, part, alone: true, open: None, settled: false };
-        assert!(!queue.lease(lease.clone()), "what was read of it no longer holds");
-        assert_eq!(keys(&mut queue, 9, 1), [7]);
-        assert!(queue.lease(lease));
-    }
-
-    #[test]
-    fn times_come_back_from_their_microseconds() {
-        for time in [at(0), at(5), SystemTime::UNIX_EPOCH - Duration::from_micros(7)] {
-            assert_eq!(from_micros(micros(time)), time);
-        }
-    }
-}
+mod tests;

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rusqlite::{Connection, OptionalExtension, params};
-use shivneri_core::{Delivery, ProviderId};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use shivneri_core::{Delivery, OnDoubt, ProviderId, decision};
 use tokio::sync::oneshot;
 
 use super::{
@@ -18,10 +18,29 @@ use crate::{
     Park, SpoolError, body,
     model::{
         Lease, Part,
-        queue::{MAX_PARTS, PART_BITS, micros},
+        queue::{PART_BITS, micros},
         tries,
     },
 };
+
+/// When a damaged record is looked at again that could not be set aside.
+const SET_ASIDE_AGAIN: Duration = Duration::from_secs(60);
+
+/// Doubts that have run their course and leave nothing to try: those of `hold`, and those that
+/// were sent again twice after strong doubt, as [`decision::after_doubt`] has it. Doubt that a
+/// part has inherited lies before all of its own attempts.
+const ENDED_DOUBTS: &str = "SELECT d.lane, d.key FROM deliveries d \
+     INDEXED BY deliveries_doubtful \
+     WHERE d.state < 10 AND d.doubts > 0 AND d.due <= ?1 AND d.deadline > ?1 AND ( \
+       (SELECT m.on_doubt FROM messages m WHERE m.row = d.key >> 12) = ?2 \
+       OR (SELECT count(*) FROM attempts a WHERE a.delivery = d.key AND a.possible_duplicate > 0 \
+           AND a.past IN (0, 2, 4, 5) AND a.number > d.forgiven AND a.number > CASE \
+             WHEN d.doubts > (SELECT count(*) FROM attempts o WHERE o.delivery = d.key \
+                              AND o.past IN (4, 5) AND o.number > d.forgiven) THEN 0 \
+             ELSE (SELECT min(s.number) FROM attempts s WHERE s.delivery = d.key \
+                   AND s.past = 5 AND s.number > d.forgiven) END) >= 2)";
+const OVERDUE: &str = "SELECT lane, key FROM deliveries INDEXED BY deliveries_deadline \
+     WHERE state < 10 AND deadline <= ?1 ORDER BY deadline";
 
 /// What a key's rows say.
 enum Found {
@@ -84,12 +103,21 @@ impl Sqlite {
         });
         let gone = |_| SpoolError::Read { reason: "the reader stopped unexpectedly".into() };
         let (leased, damaged) = receive.await.map_err(gone)??;
-        for (key, reason) in damaged {
+        for Bad { lane, key, reason } in damaged {
             tracing::error!(key, reason, "a delivery's record is damaged and set aside");
             let at = self.shared.clock.now();
-            self.commit(move |ledger| ledger.guarded(|ledger| ledger.set_aside(key, &reason, at)))
-                .await?;
-            self.shared.queue().forget(key);
+            let aside = self
+                .commit(move |ledger| ledger.guarded(|ledger| ledger.set_aside(key, &reason, at)))
+                .await;
+            let mut queue = self.shared.queue();
+            match aside {
+                Ok(()) => queue.forget(key),
+                // The others are leased all the same.
+                Err(error) => {
+                    tracing::error!(key, %error, "a damaged record could not be set aside");
+                    queue.put_back(lane, at + SET_ASIDE_AGAIN, key);
+                }
+            }
         }
         Ok(leased)
     }
@@ -100,7 +128,7 @@ impl Sqlite {
 enum Need {
     /// To be sent.
     Due,
-    /// To be decided on: its time is over, or its wait after a doubt.
+    /// To be decided on: its time is over, or its wait after a doubt that leaves nothing to try.
     Decision,
 }
 
@@ -112,9 +140,23 @@ impl Need {
                 Self::Decision => part.deadline <= now || (part.doubts > 0 && part.due <= now),
             }
     }
+
+    fn is_met_by(self, delivery: &Delivery, now: SystemTime) -> bool {
+        match self {
+            Self::Due => true,
+            Self::Decision => delivery.deadline <= now || decision::after_doubt(delivery).is_some(),
+        }
+    }
 }
 
-type Leased = (Vec<Delivery>, Vec<(i64, String)>);
+/// A record that can't be read.
+struct Bad {
+    lane: usize,
+    key: i64,
+    reason: String,
+}
+
+type Leased = (Vec<Delivery>, Vec<Bad>);
 
 impl Shared {
     fn read_leases(
@@ -139,6 +181,9 @@ impl Shared {
         let (mut leased, mut damaged) = (Vec::new(), Vec::new());
         let mut queue = self.queue();
         for ((lane, key), found) in keys.iter().zip(found) {
+            if !queue.holds(*lane, *key, now) {
+                continue;
+            }
             match found {
                 Found::Due(both) => {
                     let (lease, delivery) = *both;
@@ -148,7 +193,7 @@ impl Shared {
                 }
                 Found::NotDue => queue.forget(*key),
                 Found::Later(due) => queue.put_back(*lane, due, *key),
-                Found::Damaged(reason) => damaged.push((*key, reason)),
+                Found::Damaged(reason) => damaged.push(Bad { lane: *lane, key: *key, reason }),
             }
         }
         Ok((leased, damaged))
@@ -176,21 +221,24 @@ impl Shared {
         now: SystemTime,
     ) -> rusqlite::Result<Vec<(usize, i64)>> {
         let mut keys = Vec::new();
-        for sql in [
-            "SELECT lane, key FROM deliveries INDEXED BY deliveries_unfinished \
-             WHERE state < 10 AND deadline <= ?1 LIMIT ?2",
-            "SELECT lane, key FROM deliveries INDEXED BY deliveries_doubtful \
-             WHERE state < 10 AND doubts > 0 AND due <= ?1 LIMIT ?2",
-        ] {
+        // Doubts first, for at most half of the room: neither kind keeps out the other.
+        for (sql, room) in [(ENDED_DOUBTS, max.div_ceil(2)), (OVERDUE, max)] {
             let mut statement = conn.prepare_cached(sql)?;
-            let mut found = statement.query(params![micros(now), max as i64])?;
-            while let Some(row) = found.next()? {
-                if let Some(lane) = self.lanes.index(row.get(0)?) {
-                    keys.push((lane, row.get(1)?));
+            let hold = codes::of_on_doubt(OnDoubt::Hold);
+            let values = [micros(now), hold].into_iter().take(statement.parameter_count());
+            let mut found = statement.query(params_from_iter(values))?;
+            while keys.len() < room
+                && let Some(row) = found.next()?
+            {
+                let key = row.get(1)?;
+                // What somebody has already takes up no room.
+                if let Some(lane) = self.lanes.index(row.get(0)?)
+                    && !self.queue().is_claimed(key)
+                {
+                    keys.push((lane, key));
                 }
             }
         }
-        keys.truncate(max);
         Ok(keys)
     }
 
@@ -220,10 +268,9 @@ impl Shared {
             Ok(email) => email,
             Err(error) => return Ok(Found::Damaged(error.to_string())),
         };
-        let parts = rows::parts(conn, row, message.id, email.envelope().recipients())?;
-        let alone = parts.len() == 1;
-        let number = (key & (MAX_PARTS as i64 - 1)) as u16;
-        let Some(part) = parts.into_iter().find(|part| part.number == number) else {
+        // The other parts count only by their number: a damaged one holds up nobody but itself.
+        let alone = rows::numbers(conn, row)?.len() == 1;
+        let Some(part) = rows::part(conn, key, message.id, email.envelope().recipients())? else {
             return Ok(Found::NotDue);
         };
         if !need.holds(&part, now) {
@@ -248,7 +295,10 @@ impl Shared {
             epoch: self.epoch,
             history,
         };
-        let lease = Lease { key, lane, part, alone, open: None, settled: false };
+        if !need.is_met_by(&delivery, now) {
+            return Ok(Found::Later(part.due));
+        }
+        let lease = Lease { key, lane, part, alone, open: None, settled: false, outdated: false };
         Ok(Found::Due(Box::new((lease, delivery))))
     }
 }

@@ -103,6 +103,13 @@ pub(super) fn message_at(conn: &Connection, row: i64) -> rusqlite::Result<Option
         .optional()
 }
 
+/// Only the id of a message, whatever the rest of its row is worth.
+pub(super) fn message_id(conn: &Connection, row: i64) -> rusqlite::Result<Option<MessageId>> {
+    conn.prepare_cached("SELECT id FROM messages WHERE row = ?1")?
+        .query_row([row], |row| Ok(MessageId::from_uuid(Uuid::from_bytes(row.get(0)?))))
+        .optional()
+}
+
 pub(super) fn body(conn: &Connection, row: i64) -> rusqlite::Result<Option<Vec<u8>>> {
     conn.prepare_cached("SELECT bytes FROM bodies WHERE message = ?1")?
         .query_row([row], |row| row.get(0))
@@ -161,6 +168,25 @@ pub(super) fn parts(
         read_part(row, 0, message, all)
     })?
     .collect()
+}
+
+/// One part of a message, whatever the others are worth.
+pub(super) fn part(
+    conn: &Connection,
+    key: i64,
+    message: MessageId,
+    all: &[EmailAddress],
+) -> rusqlite::Result<Option<Part>> {
+    conn.prepare_cached(&format!("SELECT {PART} FROM deliveries d WHERE d.key = ?1"))?
+        .query_row([key], |row| read_part(row, 0, message, all))
+        .optional()
+}
+
+/// The numbers of a message's parts.
+pub(super) fn numbers(conn: &Connection, row: i64) -> rusqlite::Result<Vec<u16>> {
+    conn.prepare_cached("SELECT key & 4095 FROM deliveries WHERE key BETWEEN ?1 AND ?2")?
+        .query_map([key_of(row, 0), key_of(row + 1, 0) - 1], |row| row.get(0))?
+        .collect()
 }
 
 pub(super) fn insert_part(
@@ -226,6 +252,26 @@ pub(super) fn update_part(
         ":changed_at": micros(part.changed_at),
         ":trail": trail,
     })?;
+    Ok(())
+}
+
+/// Adds to the trail, which is kept with a message's first part.
+pub(super) fn add_to_trail(conn: &Connection, row: i64, trail: &[u8]) -> rusqlite::Result<()> {
+    const SQL: &str = "UPDATE deliveries \
+         SET trail = CAST(coalesce(trail, x'') || ?2 AS BLOB) WHERE key = ?1";
+    conn.prepare_cached(SQL)?.execute(params![key_of(row, 0), trail])?;
+    Ok(())
+}
+
+/// Keeps the latest attempt's number of a part that was settled while it ran.
+pub(super) fn keep_number(
+    conn: &Connection,
+    key: i64,
+    attempts: u32,
+    resent: bool,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE deliveries SET attempts = ?2, resent = ?3 WHERE key = ?1")?
+        .execute(params![key, attempts, resent])?;
     Ok(())
 }
 

@@ -50,6 +50,7 @@ CREATE TABLE deliveries (
   trail BLOB                         -- the message's earlier events, kept with its first part
 ) STRICT;
 CREATE INDEX deliveries_unfinished ON deliveries (lane, key, due, deadline) WHERE state < 10;
+CREATE INDEX deliveries_deadline ON deliveries (deadline, lane) WHERE state < 10;
 CREATE INDEX deliveries_scheduled ON deliveries (due, lane) WHERE state = 0;
 CREATE INDEX deliveries_failed ON deliveries (state) WHERE state > 11;
 CREATE INDEX deliveries_doubtful ON deliveries (lane) WHERE doubts > 0 AND state < 10;

@@ -114,13 +114,12 @@ impl Shared {
             locked(&self.tally).clone_from(tally);
         }
         locked(&self.commits).add(operations, took);
-        let mut earlier = false;
-        if !due.is_empty() {
-            let mut queue = self.queue();
-            for one in due {
-                earlier |= queue.push(one.lane, one.at, one.key);
-            }
+        let mut queue = self.queue();
+        let mut earlier = queue.committed();
+        for one in due {
+            earlier |= queue.push(one.lane, one.at, one.key);
         }
+        drop(queue);
         if earlier {
             self.earlier.notify_one();
         }

@@ -106,6 +106,7 @@ impl Writer {
             Err(reason) => {
                 let error = SpoolError::Poisoned { reason: reason.clone() };
                 self.shared.poison(&reason);
+                self.shared.queue().committed();
                 for one in applied {
                     (one.tell)(Err(error.clone()));
                 }

@@ -61,7 +61,8 @@ impl Ledger<'_> {
     }
 
     /// Brings leases and waiting deliveries in line with parts that were changed from outside
-    /// their lease. `woken` waits for its new due time; `closed` is the attempt that was closed.
+    /// their lease. A lease without an open attempt is outdated by it: what its holder decides on
+    /// no longer holds. `woken` waits for its new due time; `closed` is the attempt that was closed.
     pub(super) fn follow(
         &mut self,
         row: i64,
@@ -75,9 +76,12 @@ impl Ledger<'_> {
                 old.number == part.number && old.state.is_final() == part.state.is_final()
             };
             let wakes = woken == Some(part.id) || !before.iter().any(same);
+            let changed = woken == Some(part.id) || !before.contains(part);
             let mut queue = self.shared.queue();
+            // Leased or not: a lease that ends before the commit must not be made anew from what
+            // its row said before.
+            queue.change(key_of(row, part.number));
             let Some(lease) = queue.leased(part.id) else {
-                queue.touch(key_of(row, part.number));
                 drop(queue);
                 if let (true, Some(lane)) = (wakes, self.lane_of(row)) {
                     self.wait(lane, row, part);
@@ -93,6 +97,7 @@ impl Ledger<'_> {
                 let (attempts, resent) = (lease.part.attempts, lease.part.resent);
                 lease.part = Part { attempts, resent, ..part.clone() };
                 lease.alone = after.len() == 1;
+                lease.outdated |= changed && lease.open.is_none();
             } else if lease.open.is_some() {
                 lease.settled = true;
             } else {

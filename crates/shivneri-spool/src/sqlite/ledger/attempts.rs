@@ -7,14 +7,18 @@ use shivneri_core::{Attempt, DeliveryId, MessageId, Outcome, Transition};
 use super::{Ledger, Trouble, standing};
 use crate::{
     SpoolError, Status,
-    model::{End, Lease, queue::PART_BITS},
-    sqlite::rows,
+    model::{
+        End, Lease, Part,
+        queue::{PART_BITS, key_of},
+    },
+    sqlite::{codes, rows},
 };
 
 impl Ledger<'_> {
     pub(in crate::sqlite) fn begin(&mut self, attempt: &Attempt) -> Result<(), Trouble> {
         self.check_epoch(attempt)?;
         let delivery = attempt.delivery;
+        self.refuse_outdated(delivery)?;
         let (key, was_scheduled) = {
             let mut queue = self.shared.queue();
             let lease = queue.leased(delivery).filter(|lease| !lease.settled);
@@ -68,6 +72,7 @@ impl Ledger<'_> {
         transition: &Transition,
         now: SystemTime,
     ) -> Result<(), Trouble> {
+        self.refuse_outdated(delivery)?;
         let mut queue = self.shared.queue();
         let lease = queue.leased(delivery).ok_or(SpoolError::UnknownDelivery(delivery))?;
         if lease.open.is_some() {
@@ -92,11 +97,12 @@ impl Ledger<'_> {
         let lane = self.shared.lanes.ids[lease.lane];
         if lease.settled {
             // Late evidence has decided it meanwhile; only the attempt's own end was missing.
-            self.close_settled(&lease, message)?;
-            self.shared.queue().end(lease.part.id);
+            let (attempts, resent) = (lease.part.attempts, lease.part.resent);
+            rows::keep_number(self.conn, lease.key, attempts, resent)?;
+            self.shared.queue().end_changed(lease.part.id);
             return Ok(());
         }
-        let others = if lease.alone { Vec::new() } else { self.others(&lease, message)? };
+        let others = if lease.alone { Vec::new() } else { self.others(&lease, message, now)? };
         let mut parts = others.clone();
         parts.push(lease.part.clone());
         let before = standing(&parts);
@@ -113,10 +119,8 @@ impl Ledger<'_> {
         let trail = trail.as_ref().map(|bytes| bytes.as_slice());
         let own = if lease.part.number == 0 { trail } else { None };
         rows::update_part(self.conn, row, &lease.part, own)?;
-        if let (Some(first), Some(trail)) = (parts.iter().find(|part| part.number == 0), trail)
-            && lease.part.number > 0
-        {
-            rows::update_part(self.conn, row, first, Some(trail))?;
+        if let Some(trail) = trail.filter(|_| lease.part.number > 0) {
+            rows::add_to_trail(self.conn, row, trail)?;
         }
         for part in &split {
             rows::insert_part(self.conn, row, lane, part)?;
@@ -127,33 +131,48 @@ impl Ledger<'_> {
             self.shared.queue().renew(lease);
         } else {
             self.wait(lease.lane, row, &lease.part);
-            self.shared.queue().end(lease.part.id);
+            self.shared.queue().end_changed(lease.part.id);
         }
         Ok(())
     }
 
-    /// Keeps the latest attempt's number and provider of a part that was settled while it ran.
-    fn close_settled(&mut self, lease: &Lease, message: MessageId) -> Result<(), Trouble> {
-        let row = lease.key >> PART_BITS;
-        let parts = rows::parts(self.conn, row, message, &lease.part.recipients)?;
-        let stored = parts.into_iter().find(|part| part.number == lease.part.number);
-        let Some(mut part) = stored else { return Ok(()) };
-        part.attempts = lease.part.attempts;
-        part.resent = lease.part.resent;
-        rows::update_part(self.conn, row, &part, None)?;
-        Ok(())
+    /// Ends a lease that late evidence has outdated: the delivery is due again as the evidence
+    /// says, and whoever leases it then knows of it.
+    fn refuse_outdated(&mut self, delivery: DeliveryId) -> Result<(), SpoolError> {
+        let ended = self.shared.queue().end_outdated(delivery);
+        let Some(lease) = ended else { return Ok(()) };
+        self.wait(lease.lane, lease.key >> PART_BITS, &lease.part);
+        Err(SpoolError::UnknownDelivery(delivery))
     }
 
-    /// A message's parts without the leased one.
+    /// A message's parts without the leased one. One that can't be read is set aside, and stands
+    /// among them as damaged.
     fn others(
-        &self,
+        &mut self,
         lease: &Lease,
         message: MessageId,
-    ) -> Result<Vec<crate::model::Part>, Trouble> {
+        now: SystemTime,
+    ) -> Result<Vec<Part>, Trouble> {
         let row = lease.key >> PART_BITS;
-        // Only a message's single part goes by the message's own recipients, and here are several.
-        let mut parts = rows::parts(self.conn, row, message, &[])?;
-        parts.retain(|part| part.number != lease.part.number);
+        let mut parts = Vec::new();
+        for number in rows::numbers(self.conn, row)? {
+            let key = key_of(row, number);
+            if key == lease.key {
+                continue;
+            }
+            // Only a message's single part goes by the message's own recipients, and here are
+            // several.
+            match rows::part(self.conn, key, message, &[]) {
+                Ok(part) => parts.extend(part),
+                Err(error) if codes::is_damage(&error) => {
+                    tracing::error!(key, %error, "a delivery's record is damaged and set aside");
+                    self.set_aside(key, &error.to_string(), now)?;
+                    let nobody = Part::first(lease.part.id, Vec::new(), now, now, now);
+                    parts.push(Part { number, state: Status::Damaged, ..nobody });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(parts)
     }
 
@@ -161,8 +180,14 @@ impl Ledger<'_> {
         if lease.part.number == 0 {
             return Ok(MessageId::from_uuid(*lease.part.id.as_uuid()));
         }
-        let message = rows::message_at(self.conn, lease.key >> PART_BITS)?;
-        Ok(message.ok_or(SpoolError::UnknownDelivery(lease.part.id))?.id)
+        match rows::message_id(self.conn, lease.key >> PART_BITS) {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => Err(SpoolError::UnknownDelivery(lease.part.id).into()),
+            Err(error) if codes::is_damage(&error) => {
+                Err(SpoolError::Write { reason: error.to_string() }.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn check_epoch(&self, attempt: &Attempt) -> Result<(), SpoolError> {

@@ -113,9 +113,8 @@ impl Ledger<'_> {
         self.tally.purged += 1;
         let mut queue = self.shared.queue();
         for part in parts {
-            if queue.end(part.id).is_none() {
-                queue.touch(key_of(row, part.number));
-            }
+            queue.end(part.id);
+            queue.change(key_of(row, part.number));
         }
         Ok(())
     }
@@ -131,6 +130,7 @@ impl Ledger<'_> {
         let row = key >> PART_BITS;
         let (before, lane) = self.bare_states(row)?;
         let Some(lane) = lane else { return Ok(()) };
+        self.shared.queue().change(key);
         const SQL: &str =
             "UPDATE deliveries SET state = ?2, reason = ?3, changed_at = ?4 WHERE key = ?1";
         self.conn.prepare_cached(SQL)?.execute(params![
@@ -155,8 +155,12 @@ impl Ledger<'_> {
         let mut found = statement.query(params![key_of(row, 0), key_of(row + 1, 0) - 1])?;
         let (mut states, mut lane) = (Vec::new(), None);
         while let Some(row) = found.next()? {
-            let state = codes::status(row.get(0)?)?;
-            states.push(if state.is_final() { state } else { Status::Queued });
+            let code: i64 = row.get(0)?;
+            states.push(match codes::status(code) {
+                _ if code < codes::FINAL => Status::Queued,
+                Ok(state) => state,
+                Err(_) => Status::Damaged,
+            });
             lane = Some(row.get(1)?);
         }
         Ok((Status::of(states).unwrap_or(Status::Damaged), lane))

@@ -102,6 +102,7 @@ impl Ledger<'_> {
         self.conn.prepare_cached("RELEASE operation")?.execute([])?;
         match result {
             Err(Trouble::Sql(error)) if !is_fatal(&error) => {
+                tracing::warn!(%error, "an operation was not possible and left nothing behind");
                 Err(SpoolError::Write { reason: error.to_string() }.into())
             }
             done_or_not => done_or_not,

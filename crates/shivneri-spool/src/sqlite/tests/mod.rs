@@ -1,5 +1,7 @@
+mod damage;
 mod durability;
 mod groups;
+mod races;
 
 use std::{path::PathBuf, sync::Arc};
 
