@@ -36,7 +36,7 @@ pub(super) struct Hold {
 
 /// How long mail is held that only wants a free place. One that becomes free is given to whatever
 /// is due at that time.
-const BUSY: Duration = Duration::from_millis(100);
+const BUSY: Duration = Duration::from_millis(50);
 
 /// Leased deliveries that have not got a provider's place yet: they are still to take one of
 /// those that are free.
@@ -160,9 +160,9 @@ impl Courier {
             Err(error) => {
                 match self.spool.health().state {
                     SpoolState::Open => {
-                        // It was cancelled or settled by late evidence, or a log above the spool
+                        // It was cancelled or moved by late evidence, or a log above the spool
                         // failed; where it is still leased it is due again.
-                        tracing::info!(delivery = %delivery.id, %error, "a delivery was given up");
+                        tracing::debug!(delivery = %delivery.id, %error, "a delivery was given up");
                         self.give_back(delivery, self.policy.hold, error.to_string());
                     }
                     SpoolState::Poisoned { .. } | SpoolState::Closed => {

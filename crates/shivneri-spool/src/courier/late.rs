@@ -15,7 +15,7 @@ impl LateOutcomes for Courier {
         let Some(found) = self.spool.attempt(attempt).await? else { return Ok(()) };
         let now = self.policy.clock.now();
         let provider = &found.attempt.provider;
-        let alternatives = self.dispatcher.registry().views().len() > 1;
+        let alternatives = self.dispatcher.registry().len() > 1;
         let step = decision::step(&found.delivery, outcome, provider, now, alternatives, false);
         let transition = match step {
             Step::Done(transition) => transition,

@@ -16,7 +16,7 @@ use super::{
 
 /// Deliveries leased in one go at most.
 const BATCH: usize = 128;
-/// Overdue deliveries settled in one go at most.
+/// Overdue deliveries settled at once at most.
 const OVERDUE: usize = 256;
 /// How often a change of the providers' standing is looked for, while mail is held.
 const NEWS: Duration = Duration::from_millis(200);
@@ -30,6 +30,10 @@ type Done = Result<Option<Hold>, LogError>;
 struct Run {
     tasks: JoinSet<Done>,
     carried: HashMap<Id, (Arc<Delivery>, Watched)>,
+    /// What is settled without a provider.
+    settling: JoinSet<(Arc<Delivery>, Result<(), LogError>)>,
+    /// Whether all that was overdue could be settled, so that more of it may be looked for.
+    settles: bool,
     undecided: Undecided,
     pace: Pace,
     /// Places that became free since the last lease: whatever the pace, each may be filled.
@@ -55,6 +59,8 @@ impl Courier {
         let mut run = Run {
             tasks: JoinSet::new(),
             carried: HashMap::new(),
+            settling: JoinSet::new(),
+            settles: true,
             undecided: Undecided::default(),
             pace: Pace::new(self.policy.held_per_second, now),
             freed: 0,
@@ -82,7 +88,17 @@ impl Courier {
                         self.ended(&mut run, done).await;
                     }
                 }
-                _ = overdue.tick() => self.settle_overdue(&mut run).await,
+                Some(done) = run.settling.join_next(), if !run.settling.is_empty() => {
+                    self.settled(&mut run, done);
+                    // More is looked for at once until no more is found.
+                    if run.settling.is_empty() && run.settles {
+                        self.settle_overdue(&mut run).await;
+                    }
+                }
+                _ = overdue.tick(), if run.settling.is_empty() => {
+                    run.settles = true;
+                    self.settle_overdue(&mut run).await;
+                }
                 version = registry.changed(seen) => {
                     seen = version;
                     run.news = true;
@@ -174,7 +190,7 @@ impl Courier {
             Ok(leased) => leased,
             Err(error) => return self.trouble(run, &error),
         };
-        for delivery in leased {
+        for delivery in leased.into_iter().map(Arc::new) {
             let end = if delivery.deadline <= now {
                 Some(decision::expiry(&delivery))
             } else {
@@ -182,8 +198,11 @@ impl Courier {
             };
             match end {
                 Some(end) => {
-                    let settled = self.log.settle(delivery.id, &end).await;
-                    self.finish(&delivery, settled.map(|()| None));
+                    let log = Arc::clone(&self.log);
+                    run.settling.spawn(async move {
+                        let settled = log.settle(delivery.id, &end).await;
+                        (delivery, settled)
+                    });
                 }
                 // To be sent once more, when its turn comes.
                 None => self.spool.release(
@@ -194,10 +213,31 @@ impl Courier {
         }
     }
 
+    fn settled(
+        &self,
+        run: &mut Run,
+        done: Result<(Arc<Delivery>, Result<(), LogError>), JoinError>,
+    ) {
+        match done {
+            Ok((delivery, settled)) => {
+                run.settles &= settled.is_ok();
+                self.finish(&delivery, settled.map(|()| None));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a delivery could not be settled");
+                run.settles = false;
+            }
+        }
+    }
+
     /// When to look again without any news.
     fn wake(&self, run: &Run) -> Instant {
         let now = Instant::now();
         let mut wake = now + Duration::from_secs(60);
+        if self.is_stopped() {
+            // What is due stays so, and is none of its business any more.
+            return wake;
+        }
         if let Some(pause) = run.pause.filter(|pause| *pause > now) {
             wake = wake.min(pause);
         } else if run.pace.left(now) == 0 {
@@ -251,6 +291,10 @@ impl Courier {
                 Ok(None) | Err(_) => break,
             }
         }
+        while let Ok(Some(done)) = tokio::time::timeout_at(end, run.settling.join_next()).await {
+            self.settled(&mut run, done);
+        }
+        run.settling.shutdown().await;
         let left = run.tasks.len();
         if left > 0 {
             tracing::warn!(left, "the time to drain is over; attempts are left open");

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use shivneri_core::{Doubt, Failure, OnDoubt, SendError, draft::Draft};
 use shivneri_testkit::{ScriptedProvider, Step};
 
-use super::{Post, to_b};
+use super::{Post, slow, to_b};
 use crate::{Status, contract::fixture::seconds};
 
 fn only(provider: &str) -> Draft {
@@ -80,4 +82,57 @@ async fn a_doubt_is_resent_once_its_wait_is_over_and_marked() {
     let calls = provider.calls();
     let waited = calls[1].at.duration_since(calls[0].at);
     assert!(waited >= seconds(60) && waited < seconds(62), "{waited:?}");
+}
+
+async fn three_thousand_critical_are_held(post: &Post) {
+    for _ in 0..3_000 {
+        post.accept(&Draft { lane: Some("critical".into()), ..only("beta") }).await;
+    }
+    tokio::time::sleep(seconds(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_mail_of_an_urgent_lane_delays_no_lane_below_it() {
+    let post = Post::new();
+    post.add(ScriptedProvider::new("alpha"), 64);
+    three_thousand_critical_are_held(&post).await;
+    for lane in ["transactional", "bulk"] {
+        let free = post.accept(&Draft { lane: Some(lane.into()), ..to_b() }).await;
+        let asked = post.now();
+        post.until(free, Status::Accepted).await;
+        assert!(post.now() < asked + Duration::from_millis(400), "{lane}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_mail_delays_no_fresh_mail_of_its_lane() {
+    let post = Post::new();
+    post.add(ScriptedProvider::new("alpha"), 64);
+    three_thousand_critical_are_held(&post).await;
+    for _ in 0..5 {
+        post.spool.unpark();
+        let free = post.accept(&Draft { lane: Some("critical".into()), ..to_b() }).await;
+        let asked = post.now();
+        post.until(free, Status::Accepted).await;
+        assert!(post.now() < asked + Duration::from_millis(400));
+        tokio::time::sleep(seconds(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_wants_only_a_free_place_is_tried_again_soon_and_in_measure() {
+    let post = Post::new();
+    post.add(ScriptedProvider::new("alpha"), 8);
+    let beta = post.add(ScriptedProvider::new("beta"), 1);
+    beta.script(slow(10));
+    let first = post.accept(&only("beta")).await;
+    beta.called(1).await;
+    let second = post.accept(&only("beta")).await;
+    let before = post.spool.health().commits.operations;
+    post.until(first, Status::Accepted).await;
+    let freed = post.now();
+    let leases = post.spool.health().commits.operations - before;
+    assert!((50..400).contains(&leases), "{leases} in ten seconds");
+    post.until(second, Status::Accepted).await;
+    assert!(post.now() <= freed + Duration::from_millis(150));
 }

@@ -188,6 +188,19 @@ async fn mail_past_its_time_is_offered_to_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_much_mail_is_past_its_time_it_expires_at_once() {
+    let post = Post::new();
+    let end = post.now() + seconds(60);
+    for _ in 0..3_000 {
+        post.accept(&Draft { expires_at: Some(end), ..to_b() }).await;
+    }
+    tokio::time::sleep(seconds(59)).await;
+    assert_eq!(post.spool.stats().await.unwrap().unfinished(), 3_000);
+    tokio::time::sleep(seconds(13)).await;
+    assert_eq!(post.spool.stats().await.unwrap().unfinished(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_in_a_providers_code_leaves_a_doubt() {
     let post = Post::new();
     let settings = ProviderSettings::default();

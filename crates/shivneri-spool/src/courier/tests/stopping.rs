@@ -1,6 +1,6 @@
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -116,4 +116,28 @@ async fn mail_that_is_cancelled_while_it_is_leased_is_not_sent() {
     post.until(other, Status::Accepted).await;
     assert_eq!(post.record(id).await.status(), Status::Cancelled);
     assert_eq!(provider.accepted(), [other]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_courier_that_has_stopped_rests() {
+    let (start, base) = (tokio::time::Instant::now(), std::time::SystemTime::now());
+    let looks = Arc::new(AtomicUsize::new(0));
+    let looked = Arc::clone(&looks);
+    let clock = Clock::new(move || {
+        looked.fetch_add(1, Ordering::Relaxed);
+        base + start.elapsed()
+    });
+    let spool = Memory::with(&crate::Options { clock: clock.clone(), ..Default::default() });
+    let policy = CourierPolicy { clock: clock.clone(), ..CourierPolicy::default() };
+    let post = Post::with(spool.clone(), spool, clock, policy);
+    post.accept(&to_b()).await;
+    post.spool.close().await;
+    post.add(ScriptedProvider::new("alpha"), 8);
+    while !matches!(post.courier.state(), CourierState::Stopped { .. }) {
+        tokio::time::sleep(seconds(1)).await;
+    }
+    let before = looks.load(Ordering::Relaxed);
+    tokio::time::sleep(seconds(60)).await;
+    let looks = looks.load(Ordering::Relaxed) - before;
+    assert!(looks < 100, "{looks} looks at the clock in a minute");
 }
