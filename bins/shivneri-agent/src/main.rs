@@ -41,7 +41,7 @@ struct Arguments {
     /// Sends at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     window: u32,
-    /// Where the journal is kept [default: ./shivneri-agent-<id>]
+    /// Where the journal is kept [default: shivneri-agent- and the id, here]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// What proves the identity

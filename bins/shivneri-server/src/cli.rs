@@ -50,6 +50,9 @@ pub struct ServeArgs {
     /// Where agents connect [default: 127.0.0.1:8526]
     #[arg(long, value_name = "ADDR")]
     pub agents: Option<String>,
+    /// Not built yet: opens no door, and the ready line says smtp=off
+    #[arg(long, value_name = "ADDR")]
+    pub smtp: Option<String>,
 }
 
 /// What the program can do beside serving.

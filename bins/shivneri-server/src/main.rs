@@ -57,6 +57,9 @@ fn load(arguments: shivneri_server::cli::ServeArgs) -> Result<shivneri_server::C
 }
 
 async fn serve(arguments: shivneri_server::cli::ServeArgs) -> anyhow::Result<()> {
+    if let Some(address) = &arguments.smtp {
+        tracing::warn!(%address, "SMTP is not built yet, --smtp opens no door");
+    }
     let config = load(arguments)?;
     let dev = config.dev;
     // Before the doors open: a signal that comes early drains as well.
