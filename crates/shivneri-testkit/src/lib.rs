@@ -3,7 +3,7 @@
 //!
 //! * [`contract`] is the suite that every [`EmailProvider`](shivneri_core::EmailProvider) which
 //!   speaks HTTP must pass: what counts as accepted, as rejected, as certainly not sent, and as
-//!   *perhaps sent*.
+//!   *perhaps sent*. [`contract::in_process`] is the one for providers that speak none.
 //! * [`FaultServer`] stands in for a service, and misbehaves as told: it resets, stalls,
 //!   trickles, closes.
 //! * [`ScriptedProvider`] stands in for a provider, and plays a script.

@@ -19,7 +19,7 @@ use axum::{
     extract::Request,
     middleware::{self, Next},
     response::Response,
-    routing::{delete, get, post},
+    routing::{any, delete, get, post},
 };
 use body::Bodies;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
@@ -92,7 +92,9 @@ pub fn router(parts: IngressParts) -> Router {
     let api = Arc::new(Api { parts, bodies, naming_agents: tokio::sync::Mutex::default() });
     Router::new()
         .route("/v1/messages", post(messages::accept).get(messages::list))
-        .route("/v1/messages/{id}", get(messages::show))
+        // Nothing is there yet, neither of the path nor of the method.
+        .route("/v1/messages/batch", any(wrong_path))
+        .route("/v1/messages/{id}", get(messages::show).delete(wrong_path))
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{id}/mailbox", get(mailbox::show))
         .route("/v1/providers/{id}/drain", post(providers::drain))

@@ -12,10 +12,16 @@ pub enum Fault {
     None,
     /// Rejects each email for its content: `reject`.
     Reject,
+    /// Rejects each email and does not say why: `unexplained`.
+    Unexplained,
+    /// Can't carry any email: `unsupported`.
+    Unsupported,
     /// Is down: `unavailable`.
     Unavailable,
     /// Asks for a pause, of so long where it says so: `throttle`, `throttle:5s`.
     Throttle(Option<Duration>),
+    /// Takes nothing, and answers what settles nothing: `weak`.
+    Weak,
     /// Takes the email and leaves the sender in doubt: `in_doubt`.
     InDoubt,
     /// Takes nothing and leaves the sender in doubt: `lost`.
@@ -29,7 +35,8 @@ pub enum Fault {
 /// A word that is no fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is none of none, reject, unavailable, throttle, throttle:5s, in_doubt, lost, account, stall"
+    "is none of none, reject, unexplained, unsupported, unavailable, throttle, throttle:5s, weak, \
+     in_doubt, lost, account, stall"
 )]
 pub struct FaultError;
 
@@ -40,8 +47,11 @@ impl FromStr for Fault {
         Ok(match text.trim() {
             "none" => Self::None,
             "reject" => Self::Reject,
+            "unexplained" => Self::Unexplained,
+            "unsupported" => Self::Unsupported,
             "unavailable" => Self::Unavailable,
             "throttle" => Self::Throttle(None),
+            "weak" => Self::Weak,
             "in_doubt" => Self::InDoubt,
             "lost" => Self::Lost,
             "account" => Self::Account,
@@ -59,9 +69,12 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::None => "none",
             Self::Reject => "reject",
+            Self::Unexplained => "unexplained",
+            Self::Unsupported => "unsupported",
             Self::Unavailable => "unavailable",
             Self::Throttle(None) => "throttle",
             Self::Throttle(Some(pause)) => return write!(f, "throttle:{}ms", pause.as_millis()),
+            Self::Weak => "weak",
             Self::InDoubt => "in_doubt",
             Self::Lost => "lost",
             Self::Account => "account",

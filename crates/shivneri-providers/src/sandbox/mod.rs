@@ -82,6 +82,15 @@ impl Sandbox {
             Fault::Reject => {
                 (false, fail(Failure::Rejected(Scope::Message), "rejected as the fault says"))
             }
+            Fault::Unexplained => {
+                (false, fail(Failure::Rejected(Scope::Unexplained), "rejected without a reason"))
+            }
+            Fault::Unsupported => {
+                (false, fail(Failure::Unsupported, "not to be carried as the fault says"))
+            }
+            Fault::Weak => {
+                (false, fail(Failure::InDoubt(Doubt::Weak), "an answer that settles nothing"))
+            }
             Fault::Unavailable => (false, fail(Failure::Unavailable, "down as the fault says")),
             Fault::Throttle(retry_after) => {
                 (false, fail(Failure::Throttled { retry_after }, "throttled as the fault says"))
@@ -154,7 +163,13 @@ impl EmailProvider for Sandbox {
         let (latency, fault) = self.mailbox.behaviour();
         pause(latency).await;
         match fault {
-            Fault::None | Fault::InDoubt | Fault::Lost | Fault::Reject => Ok(()),
+            Fault::None
+            | Fault::InDoubt
+            | Fault::Weak
+            | Fault::Lost
+            | Fault::Reject
+            | Fault::Unexplained
+            | Fault::Unsupported => Ok(()),
             Fault::Unavailable => fail(Failure::Unavailable, "down as the fault says"),
             Fault::Stall => fail(Failure::Unavailable, "silent as the fault says"),
             Fault::Throttle(retry_after) => {

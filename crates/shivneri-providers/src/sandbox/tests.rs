@@ -1,7 +1,13 @@
 use std::time::Duration;
 
-use shivneri_core::{Attempt, Email, EmailProvider, SendError};
-use shivneri_testkit::mail::mail;
+use shivneri_core::{Attempt, Email, EmailProvider, MessageId, SendError};
+use shivneri_testkit::{
+    contract::{
+        Expect,
+        in_process::{self, Behaviour, InProcess, Taker},
+    },
+    mail::mail,
+};
 use tokio::time::Instant;
 
 use super::*;
@@ -26,6 +32,9 @@ async fn each_fault_answers_as_it_says_and_keeps_what_it_says() {
     for (fault, failure, kept) in [
         ("none", None, 1),
         ("reject", Some(Failure::Rejected(Scope::Message)), 0),
+        ("unexplained", Some(Failure::Rejected(Scope::Unexplained)), 0),
+        ("unsupported", Some(Failure::Unsupported), 0),
+        ("weak", Some(Failure::InDoubt(Doubt::Weak)), 0),
         ("unavailable", Some(Failure::Unavailable), 0),
         ("throttle", Some(throttled(None)), 0),
         ("throttle:5s", Some(throttled(Some(Duration::from_secs(5)))), 0),
@@ -106,9 +115,19 @@ async fn a_receipt_leads_to_the_email_that_was_taken() {
 
 #[test]
 fn a_fault_is_written_as_it_is_read() {
-    for text in
-        ["none", "reject", "unavailable", "throttle", "in_doubt", "lost", "account", "stall"]
-    {
+    for text in [
+        "none",
+        "reject",
+        "unexplained",
+        "unsupported",
+        "unavailable",
+        "throttle",
+        "weak",
+        "in_doubt",
+        "lost",
+        "account",
+        "stall",
+    ] {
         assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
     }
     let throttle: Fault = "throttle:5s".parse().unwrap();
@@ -116,4 +135,57 @@ fn a_fault_is_written_as_it_is_read() {
     for text in ["", "throttle:", "throttle:5", "throttle:soon", "None"] {
         assert_eq!(text.parse::<Fault>(), Err(FaultError), "{text}");
     }
+}
+
+/// The sandbox as the contract suite sees it.
+struct Subject;
+
+impl InProcess for Subject {
+    fn build(&self, behaviour: &Behaviour) -> Option<Box<dyn Taker>> {
+        let fault = match behaviour {
+            Behaviour::Healthy => Fault::None,
+            Behaviour::Silent => Fault::Stall,
+            Behaviour::Fails(Expect::RejectedMessage) => Fault::Reject,
+            Behaviour::Fails(Expect::RejectedUnexplained) => Fault::Unexplained,
+            Behaviour::Fails(Expect::Unsupported) => Fault::Unsupported,
+            Behaviour::Fails(Expect::Unavailable) => Fault::Unavailable,
+            Behaviour::Fails(Expect::AccountFault(_)) => Fault::Account,
+            Behaviour::Fails(Expect::Throttled(pause)) => Fault::Throttle(*pause),
+            Behaviour::Fails(Expect::Weak) => Fault::Weak,
+            Behaviour::Fails(Expect::Strong) => Fault::InDoubt,
+            Behaviour::Fails(Expect::Accepted | Expect::RejectedRecipients(_)) => return None,
+        };
+        let config = Config { fault, ..Config::default() };
+        Some(Box::new(Sandbox::new("sandbox-a".parse().unwrap(), config)))
+    }
+
+    fn failures(&self) -> Vec<Expect> {
+        vec![
+            Expect::RejectedMessage,
+            Expect::RejectedUnexplained,
+            Expect::Unsupported,
+            Expect::Unavailable,
+            Expect::AccountFault(shivneri_core::Fault::Key),
+            Expect::Throttled(None),
+            Expect::Throttled(Some(Duration::from_secs(7))),
+            Expect::Weak,
+            Expect::Strong,
+        ]
+    }
+}
+
+impl Taker for Sandbox {
+    fn provider(&self) -> &dyn EmailProvider {
+        self
+    }
+
+    fn taken(&self) -> Vec<(MessageId, Email)> {
+        let oldest_first = self.mailbox.list(usize::MAX).into_iter().rev();
+        oldest_first.map(|taken| (taken.message_id, taken.email)).collect()
+    }
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract() {
+    in_process::run(&Subject).await;
 }

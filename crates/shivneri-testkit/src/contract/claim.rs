@@ -24,13 +24,13 @@ pub(super) const BRIEF: Duration = Duration::from_millis(400);
 /// How long after its timeout a send may return.
 const GRACE: Duration = Duration::from_secs(2);
 
-pub(super) struct Claim<'a> {
+pub(super) struct Claim<'a, S: ?Sized = dyn Subject + 'a> {
     name: &'static str,
-    pub(super) subject: &'a dyn Subject,
+    pub(super) subject: &'a S,
 }
 
-impl<'a> Claim<'a> {
-    pub(super) fn new(name: &'static str, subject: &'a dyn Subject) -> Self {
+impl<'a, S: ?Sized> Claim<'a, S> {
+    pub(super) fn new(name: &'static str, subject: &'a S) -> Self {
         Self { name, subject }
     }
 
@@ -42,17 +42,6 @@ impl<'a> Claim<'a> {
         if !holds {
             self.fail(case, why);
         }
-    }
-
-    /// A server with that script, and a new provider that calls it.
-    pub(super) async fn set_up(
-        &self,
-        script: impl IntoIterator<Item = Reply>,
-    ) -> (FaultServer, Arc<dyn EmailProvider>) {
-        let server = FaultServer::start().await;
-        server.script(script);
-        let provider = self.subject.build(&server.url());
-        (server, provider)
     }
 
     /// Sends once; a send that outlives its timeout breaks any claim.
@@ -73,6 +62,25 @@ impl<'a> Claim<'a> {
         }
     }
 
+    pub(super) fn compare(&self, case: &str, sent: &Sent, expected: &Expect) {
+        if !meets(sent, expected) {
+            self.fail(case, &format!("expected {expected:?}, it came to {}", describe(sent)));
+        }
+    }
+}
+
+impl Claim<'_> {
+    /// A server with that script, and a new provider that calls it.
+    pub(super) async fn set_up(
+        &self,
+        script: impl IntoIterator<Item = Reply>,
+    ) -> (FaultServer, Arc<dyn EmailProvider>) {
+        let server = FaultServer::start().await;
+        server.script(script);
+        let provider = self.subject.build(&server.url());
+        (server, provider)
+    }
+
     /// Sends the ordinary email once to a server that replies so.
     pub(super) async fn send(&self, case: &str, reply: Reply) -> Sent {
         let (_server, provider) = self.set_up([reply]).await;
@@ -83,12 +91,6 @@ impl<'a> Claim<'a> {
     pub(super) async fn expect(&self, case: &str, reply: Reply, expected: &Expect) {
         let sent = self.send(case, reply).await;
         self.compare(case, &sent, expected);
-    }
-
-    pub(super) fn compare(&self, case: &str, sent: &Sent, expected: &Expect) {
-        if !meets(sent, expected) {
-            self.fail(case, &format!("expected {expected:?}, it came to {}", describe(sent)));
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The suite that every provider speaking HTTP must pass.
+//! The suite that every provider speaking HTTP must pass; [`in_process`] has the one for those
+//! that speak none.
 //!
 //! Each claim is a function of its own, named as it reads in the message of a failure; [`run`]
 //! puts them all. It needs a tokio runtime with I/O and a clock that is not paused, and takes
@@ -10,6 +11,7 @@ pub mod content;
 mod date;
 mod emails;
 pub mod faults;
+pub mod in_process;
 pub mod probes;
 pub mod requests;
 pub mod secrecy;
