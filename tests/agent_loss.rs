@@ -181,3 +181,28 @@ fn an_endpoint_that_answers_503_is_left_alone_until_it_recovers() {
         stage.end("endpoint answering 503").await;
     });
 }
+
+#[test]
+fn an_endpoint_that_refuses_connections_costs_mail_one_attempt_more_at_most() {
+    story(async {
+        let mut stage = Stage::set().await;
+        stage.mailgun.process.kill();
+        stage.server.wait_for_status("mailgun", &["open"], Duration::from_secs(5)).await;
+        let _ses_agent = Agent::start(&stage.server, "ses", &stage.ses);
+        stage.until_each_has(&[&stage.ses, &stage.sendgrid], 50).await;
+
+        stage.mailgun.restart(stage.server.dir());
+        stage.until_each_has(&[&stage.mailgun, &stage.sendgrid, &stage.ses], 50).await;
+
+        let failovers = stage.end("endpoint refusing connections").await.failovers();
+        let attempts = failovers.iter().map(|(attempts, _)| *attempts).max().unwrap();
+        let wait = failovers.iter().map(|(_, wait)| *wait).max().unwrap();
+        println!(
+            "{} certainly not sent at first: {attempts} attempts at most, the next after {wait:?}",
+            failovers.len()
+        );
+        assert_eq!(attempts, 2, "only the provider that died may cost an attempt");
+        // The next attempt begins at once; what is allowed for is a busy machine.
+        assert!(wait <= Duration::from_millis(250), "the next attempt waited {wait:?}");
+    });
+}

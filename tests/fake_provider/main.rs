@@ -1,7 +1,7 @@
 //! An email API that takes everything and writes down what it took, to be killed, stopped and
 //! broken by the stories.
 //!
-//! `fake-provider KIND LOG` prints `listening HOST:PORT`. `POST /_mode/ok` and `/_mode/503` set how it
+//! `fake-provider KIND LOG [HOST:PORT]` prints `listening HOST:PORT`. `POST /_mode/ok` and `/_mode/503` set how it
 //! answers; each accepted mail is one line in LOG: the message's id.
 
 use std::{
@@ -39,8 +39,9 @@ struct Api {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(kind), Some(log)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: fake-provider KIND LOG".into());
+        return Err("usage: fake-provider KIND LOG [HOST:PORT]".into());
     };
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let api = Arc::new(Api {
         kind,
         log: Mutex::new(File::options().create(true).append(true).open(log)?),
@@ -52,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/{*path}", get(probe).post(send))
         .layer(DefaultBodyLimit::max(64 << 20))
         .with_state(api);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening {}", listener.local_addr()?);
     axum::serve(listener, router).await?;
     Ok(())

@@ -19,12 +19,21 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     pub(crate) fn start(kind: &'static str, dir: &Path) -> Self {
+        Self::listen(kind, dir, "127.0.0.1:0")
+    }
+
+    fn listen(kind: &'static str, dir: &Path, address: &str) -> Self {
         let log = dir.join(format!("{kind}-took"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_fake-provider"));
-        command.arg(kind).arg(&log);
+        command.arg(kind).arg(&log).arg(address);
         let mut process = Process::spawn(&format!("{kind}-api"), dir, &mut command);
         let address = process.line("listening ");
         Self { process, kind, address, log }
+    }
+
+    /// Starts it again where it was, after it was killed.
+    pub(crate) fn restart(&mut self, dir: &Path) {
+        *self = Self::listen(self.kind, dir, &self.address);
     }
 
     pub(crate) fn kind(&self) -> &'static str {

@@ -179,6 +179,28 @@ impl Books {
         (possible, self.taken.values().filter(|times| **times > 1).count())
     }
 
+    /// Every mail that an attempt certainly did not send, and that was never in doubt: how many
+    /// attempts it took, and how long after the end of one the next began, at the longest.
+    pub(crate) fn failovers(&self) -> Vec<(usize, Duration)> {
+        let certain = |attempt: &&Value| {
+            matches!(attempt["outcome"].as_str(), Some("unavailable" | "not_started" | "throttled"))
+        };
+        let at = |attempt: &Value, field: &str| parse_millis(attempt[field].as_str().unwrap());
+        let mut failovers = Vec::new();
+        for message in self.messages.values() {
+            let attempts = message["attempts"].as_array().unwrap();
+            let failed = attempts.iter().filter(certain).count();
+            if failed > 0 && failed + 1 == attempts.len() {
+                let waits = attempts
+                    .windows(2)
+                    .map(|two| at(&two[1], "started_at").saturating_sub(at(&two[0], "ended_at")));
+                let longest = u64::try_from(waits.max().unwrap()).unwrap();
+                failovers.push((attempts.len(), Duration::from_millis(longest)));
+            }
+        }
+        failovers
+    }
+
     /// The attempts at a provider that began between two times.
     pub(crate) fn attempts_at(
         &self,
