@@ -127,6 +127,40 @@ fn providers_are_steered_and_agents_let_in() {
 }
 
 #[test]
+fn mail_in_doubt_is_sent_again_by_word_only() {
+    let server = Server::start(
+        r#"
+[[provider]]
+id = "sandbox-a"
+kind = "sandbox"
+fault = "in_doubt"
+
+[[lane]]
+name = "transactional"
+doubt_wait = "1s"
+on_doubt = "hold"
+"#,
+    );
+    let cli = Cli { server: &server };
+    let line = ["--from", "a@example.com", "--to", "b@example.org", "--text", "x", "--wait"];
+    cli.run(&[&["send"], &line[..]].concat());
+    let listed = cli.json(&["messages", "list", "--json"]);
+    let id = listed["data"][0]["id"].as_str().unwrap();
+    assert_eq!(listed["data"][0]["status"], "in_doubt", "{listed}");
+
+    let refused = cli.run(&["requeue", id]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("perhaps sent"), "{told}");
+    let refused = cli.run(&["messages", "cancel", id]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(cli.says(&["requeue", id, "--accept-duplicate"]).contains(id));
+    let shown = cli.json(&["messages", "show", id, "--json"]);
+    assert_eq!(shown["possible_duplicate"], true, "{shown}");
+    assert!(cli.says(&["audit"]).contains("no gap"));
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_exit_code() {
     let server = Server::start(SANDBOX);
     let cli = Cli { server: &server };

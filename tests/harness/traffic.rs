@@ -108,6 +108,14 @@ async fn acknowledged(request: reqwest::RequestBuilder) -> Result<String, reqwes
     Ok(answer["id"].as_str().unwrap().to_owned())
 }
 
+/// Mail that went elsewhere because it was certainly not sent.
+#[derive(Debug)]
+pub(crate) struct Failover<'a> {
+    pub(crate) message: &'a Value,
+    /// How long after the end of one attempt the next one began, at the longest.
+    pub(crate) wait: Duration,
+}
+
 /// What a story's books say at its end.
 #[derive(Debug)]
 pub(crate) struct Books {
@@ -179,9 +187,8 @@ impl Books {
         (possible, self.taken.values().filter(|times| **times > 1).count())
     }
 
-    /// Every mail that an attempt certainly did not send, and that was never in doubt: how many
-    /// attempts it took, and how long after the end of one the next began, at the longest.
-    pub(crate) fn failovers(&self) -> Vec<(usize, Duration)> {
+    /// Every mail that an attempt certainly did not send, and that was never in doubt.
+    pub(crate) fn failovers(&self) -> Vec<Failover<'_>> {
         let certain = |attempt: &&Value| {
             matches!(attempt["outcome"].as_str(), Some("unavailable" | "not_started" | "throttled"))
         };
@@ -195,7 +202,7 @@ impl Books {
                     .windows(2)
                     .map(|two| at(&two[1], "started_at").saturating_sub(at(&two[0], "ended_at")));
                 let longest = u64::try_from(waits.max().unwrap()).unwrap();
-                failovers.push((attempts.len(), Duration::from_millis(longest)));
+                failovers.push(Failover { message, wait: Duration::from_millis(longest) });
             }
         }
         failovers

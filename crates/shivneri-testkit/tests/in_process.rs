@@ -47,10 +47,11 @@ impl std::fmt::Debug for Handmade {
 
 impl Handmade {
     fn take(books: &Books, email: &Email, flaw: Flaw) -> usize {
-        let mut books = books.lock().unwrap();
-        let kept = match flaw {
-            Flaw::LosesTheSubject => shivneri_testkit::mail::mail(1),
-            _ => email.clone(),
+        let mut books = books.lock().expect("no holder panics");
+        let kept = if flaw == Flaw::LosesTheSubject {
+            shivneri_testkit::mail::mail(1)
+        } else {
+            email.clone()
         };
         books.push((email.id(), kept.clone()));
         if flaw == Flaw::TakesTwice {
@@ -85,10 +86,12 @@ impl EmailProvider for Handmade {
                     let (books, email) = (Arc::clone(&self.books), email.clone());
                     tokio::spawn(async move { Self::take(&books, &email, Flaw::None) });
                 }
-                let wait = match self.flaw {
-                    Flaw::WaitsTooLong => attempt.timeout + Duration::from_secs(60),
-                    Flaw::GivesUpEarly => attempt.timeout / 2,
-                    _ => attempt.timeout,
+                let wait = if self.flaw == Flaw::WaitsTooLong {
+                    attempt.timeout + Duration::from_secs(60)
+                } else if self.flaw == Flaw::GivesUpEarly {
+                    attempt.timeout / 2
+                } else {
+                    attempt.timeout
                 };
                 tokio::time::sleep(wait).await;
                 Err(SendError::new(Failure::InDoubt(Doubt::Strong), "no answer"))
@@ -97,9 +100,10 @@ impl EmailProvider for Handmade {
                 if self.flaw == Flaw::TakesWhatItRefuses {
                     Self::take(&self.books, email, Flaw::None);
                 }
-                let detail = match self.flaw {
-                    Flaw::RepeatsTheRecipient => format!("no way to {:?}", email.to()),
-                    _ => "down".to_owned(),
+                let detail = if self.flaw == Flaw::RepeatsTheRecipient {
+                    format!("no way to {:?}", email.to())
+                } else {
+                    "down".to_owned()
                 };
                 Err(SendError::new(Failure::Unavailable, detail))
             }
@@ -123,7 +127,7 @@ impl Taker for Handmade {
     }
 
     fn taken(&self) -> Vec<(MessageId, Email)> {
-        self.books.lock().unwrap().clone()
+        self.books.lock().expect("no holder panics").clone()
     }
 }
 
@@ -131,7 +135,7 @@ struct Subject(Flaw);
 
 impl InProcess for Subject {
     fn build(&self, behaviour: &Behaviour) -> Option<Box<dyn Taker>> {
-        let id = "handmade".parse().unwrap();
+        let id = "handmade".parse().expect("it is a valid id");
         let (behaviour, books) = (behaviour.clone(), Books::default());
         Some(Box::new(Handmade { id, flaw: self.0, behaviour, books }))
     }

@@ -245,7 +245,9 @@ async fn a_second_message_in_quarantine_waits_outside() {
     ]);
     others_succeed_at(&dispatcher, &["a", "b"]);
     let held = dispatcher.quarantine.lock().await;
-    let verdict = dispatcher.dispatch(&poisonous(), &()).await.unwrap();
+    let (waiting, limit) = (poisonous(), Duration::from_secs(5));
+    let verdict = tokio::time::timeout(limit, dispatcher.dispatch(&waiting, &())).await;
+    let verdict = verdict.expect("nobody waits inside").unwrap();
     assert!(matches!(verdict, Verdict::Deferred(Deferral::Held { busy: true, .. })), "{verdict:?}");
     drop(held);
     let verdict = dispatcher.dispatch(&poisonous(), &()).await.unwrap();
@@ -279,4 +281,26 @@ async fn a_provider_on_probation_that_is_throttled_offers_no_place_until_the_pau
     tokio::time::advance(Duration::from_secs(60)).await;
     registry.tick(Duration::ZERO, Duration::from_secs(60), Instant::now());
     assert!(registry.can_dispatch() && registry.free_places() == 1);
+}
+
+#[tokio::test]
+async fn what_is_under_way_since_before_a_circuit_opened_takes_no_place_of_its_probation() {
+    pause();
+    let dispatcher = dispatcher(vec![accepting("a", 0)]);
+    let registry = dispatcher.registry();
+    let run = || Run {
+        delivery: delivery(),
+        tried: vec![],
+        unsupported: vec![],
+        paused: vec![],
+        again: false,
+    };
+    let _under_way = dispatcher.choose(&run()).unwrap();
+    let failed = Outcome::Failed(SendError::new(Failure::Unavailable, "refused"));
+    for _ in 0..5 {
+        dispatcher.choose(&run()).unwrap().permit.finish(&failed);
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    registry.tick(Duration::ZERO, Duration::from_secs(5), Instant::now());
+    assert_eq!((status(&dispatcher, "a"), registry.free_places()), (Status::Probing, 1));
 }

@@ -42,6 +42,38 @@ async fn what_is_cancelled_but_not_committed_yet_is_leased_to_nobody() {
     assert_eq!(status(&face, id).await, Status::Cancelled);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_ended_but_is_not_committed_yet_is_leased_to_nobody() {
+    let disk = OnDisk::new();
+    let spool = disk.open();
+    let face: Arc<dyn Spool> = spool.clone();
+    let now = now();
+    let delivery = accept_and_lease(&face, &draft(&["b@x.org"]), now).await;
+    let attempt = attempt(&delivery, "alpha");
+    face.begin(&attempt).await.unwrap();
+    let (applied, is_applied) = mpsc::channel();
+    let (go, may_go) = mpsc::channel::<()>();
+    let writing = tokio::spawn({
+        let spool = Arc::clone(&spool);
+        async move {
+            spool
+                .commit(move |ledger| {
+                    let ended = ledger.end(&attempt, &accepted(), &Transition::Accepted, now);
+                    applied.send(()).unwrap();
+                    may_go.recv().unwrap();
+                    ended
+                })
+                .await
+        }
+    });
+    tokio::task::spawn_blocking(move || is_applied.recv().unwrap()).await.unwrap();
+    let leased = face.lease_overdue(9, now + seconds(86_400 * 9)).await.unwrap();
+    assert!(leased.is_empty(), "its row still shows it queued");
+    go.send(()).unwrap();
+    writing.await.unwrap().unwrap();
+    assert_eq!(status(&face, delivery.message()).await, Status::Accepted);
+}
+
 /// Leases a moment later, each round another one, so that some lease falls into the commit.
 async fn lease_later(spool: &Arc<dyn Spool>, round: u32) -> Result<Vec<Delivery>, SpoolError> {
     let begun = Instant::now();
