@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    agents::AgentsCommand, messages::MessagesCommand, providers::ProvidersCommand, send::SendArgs,
+    agents::AgentsCommand, messages::MessagesCommand, providers::ProvidersCommand,
+    requeue::RequeueArgs, send::SendArgs,
 };
 
 const AFTER_HELP: &str = "\
@@ -20,6 +21,7 @@ Examples:
   shivneri send --file mails.jsonl
   shivneri messages list --status rejected --since 2h
   shivneri providers drain sendgrid-eu
+  shivneri requeue 0199f6a1-… --accept-duplicate
   shivneri audit";
 
 /// Send mail through a Shivneri server, look at messages, and steer its providers.
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     /// Look at agents' identities, add and revoke them.
     #[command(subcommand)]
     Agents(AgentsCommand),
+    /// Send failed messages again, with the lane's whole time before them.
+    Requeue(RequeueArgs),
     /// Check that every accepted message is accounted for; ends with 1 if one is not.
     Audit(Json),
 }

@@ -9,6 +9,7 @@ mod exit;
 mod messages;
 mod providers;
 mod render;
+mod requeue;
 mod send;
 mod status;
 
@@ -42,6 +43,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Messages(command) => messages::run(&client, command).await,
         Command::Providers(command) => providers::run(&client, command).await,
         Command::Agents(command) => agents::run(&client, command).await,
+        Command::Requeue(args) => requeue::run(&client, &args).await,
         Command::Audit(args) => audit::run(&client, &args).await,
     }
 }

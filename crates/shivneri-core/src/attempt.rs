@@ -129,6 +129,19 @@ pub trait AttemptLog: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`LogError`] where it was not committed; the delivery then stays as it was.
     async fn settle(&self, delivery: DeliveryId, transition: &Transition) -> Result<(), LogError>;
+
+    /// Takes evidence about an earlier attempt that ended in doubt, and moves its delivery,
+    /// together.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] where it was not committed; the doubt then stays.
+    async fn clear_up(
+        &self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError>;
 }
 
 #[async_trait]
@@ -142,6 +155,10 @@ impl AttemptLog for () {
     }
 
     async fn settle(&self, _: DeliveryId, _: &Transition) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    async fn clear_up(&self, _: AttemptId, _: &Outcome, _: &Transition) -> Result<(), LogError> {
         Ok(())
     }
 }

@@ -80,7 +80,14 @@ pub enum Transition {
         /// Why it waits, for people.
         reason: String,
     },
-    /// Perhaps sent; evidence is awaited.
+    /// Perhaps sent; evidence is awaited, and asked for meanwhile.
+    Ask {
+        /// When a provider is asked.
+        at: SystemTime,
+        /// When [`after_doubt`] is asked.
+        until: SystemTime,
+    },
+    /// Perhaps sent; evidence is awaited, and nobody can be asked for it.
     Doubt {
         /// When [`after_doubt`] is asked.
         until: SystemTime,
@@ -172,6 +179,19 @@ pub fn after_doubt(delivery: &Delivery) -> Option<Transition> {
         .then(|| Transition::InDoubt { reason: "sent again twice, and still in doubt".into() })
 }
 
+/// How long the last look-up of a wait may be late before its delivery is decided without it.
+pub const LAST_LOOK_UP: Duration = Duration::from_secs(20);
+
+/// The end of a delivery that needs no provider any more: its time has run out, or its doubt has
+/// run its course. `None` where it may still be sent, or a provider is still to be asked.
+pub fn overdue(delivery: &Delivery, now: SystemTime) -> Option<Transition> {
+    if delivery.deadline <= now {
+        return Some(expiry(delivery));
+    }
+    let asking = delivery.awaiting.is_some_and(|awaiting| now < awaiting.until + LAST_LOOK_UP);
+    if asking { None } else { after_doubt(delivery) }
+}
+
 /// The end of a delivery whose time has run out.
 pub fn expiry(delivery: &Delivery) -> Transition {
     if delivery.is_in_doubt() {
@@ -212,4 +232,73 @@ pub fn doubt_until(delivery: &Delivery, doubt: Doubt, now: SystemTime, draw: u64
         Doubt::Weak => wait.max(retry::delay(delivery.failures().saturating_sub(1), draw)),
     };
     (now + wait).min(delivery.deadline.max(now))
+}
+
+/// What the providers in doubt can do to settle it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Means {
+    /// One can be asked whether an attempt went out.
+    pub look_up: bool,
+    /// One takes idempotency keys: the same request again sends nothing twice, and tells.
+    pub repeat: bool,
+}
+
+/// The shares of the wait at which providers are asked whether an attempt went out.
+const MARKS: [f64; 3] = [0.25, 0.5, 1.0];
+/// How near to a mark counts as at it.
+const NEAR: f64 = 0.05;
+
+/// When evidence is asked for next, for a doubt that began at `since` and is awaited `until`: by
+/// look-up at ¼, ½ and the end of that time, by the same request again after 1, 2, 4, … s, each
+/// between a half and the whole of it. `None` where nobody can tell any more.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use shivneri_core::decision::{Means, next_ask};
+///
+/// let (since, seconds) = (SystemTime::UNIX_EPOCH, Duration::from_secs);
+/// let means = Means { look_up: true, repeat: false };
+/// let next = |now| next_ask(means, since, since + seconds(60), 0, since + seconds(now), 0);
+/// assert_eq!(next(0), Some(since + seconds(15)));
+/// assert_eq!(next(16), Some(since + seconds(30)));
+/// assert_eq!(next(30), Some(since + seconds(60)));
+/// assert_eq!(next(60), None);
+/// ```
+pub fn next_ask(
+    means: Means,
+    since: SystemTime,
+    until: SystemTime,
+    repeated: u32,
+    now: SystemTime,
+    draw: u64,
+) -> Option<SystemTime> {
+    let wait = until.duration_since(since).unwrap_or_default();
+    let gone = share(since, until, now);
+    let mark = MARKS.iter().find(|mark| **mark > gone + NEAR);
+    let look_up = mark.filter(|_| means.look_up).map(|mark| since + wait.mul_f64(*mark));
+    let pause = Duration::from_secs(1 << repeated.min(12));
+    let repeat = now + pause / 2 + retry::fraction_of(pause / 2, draw);
+    let repeat = Some(repeat).filter(|at| means.repeat && *at < until);
+    [look_up, repeat].into_iter().flatten().min()
+}
+
+/// Whether a provider is to be asked, in a wait for evidence that was to be looked at by `ask`.
+pub fn is_look_up_due(since: SystemTime, until: SystemTime, ask: SystemTime) -> bool {
+    let gone = share(since, until, ask);
+    MARKS.iter().any(|mark| (gone - mark).abs() <= NEAR)
+}
+
+/// How much of the time from `since` to `until` is over at `now`.
+fn share(since: SystemTime, until: SystemTime, now: SystemTime) -> f64 {
+    let wait = until.duration_since(since).unwrap_or_default();
+    if wait.is_zero() {
+        return 1.0;
+    }
+    now.duration_since(since).unwrap_or_default().div_duration_f64(wait).min(1.0)
+}
+
+/// The wait for evidence about an attempt whose provider can't be asked now whether it could tell:
+/// it is asked at the first mark.
+pub fn ask_later(wait: Duration, now: SystemTime) -> Transition {
+    Transition::Ask { at: now + wait.mul_f64(MARKS[0]), until: now + wait }
 }

@@ -26,6 +26,17 @@ pub struct Delivery {
     pub epoch: u64,
     /// What was tried before, oldest first.
     pub history: Vec<PastAttempt>,
+    /// Set while evidence about an attempt in doubt is asked for.
+    pub awaiting: Option<Awaiting>,
+}
+
+/// Evidence about an attempt in doubt is still awaited, and somebody may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaiting {
+    /// When it is asked for.
+    pub ask: SystemTime,
+    /// When the wait is over.
+    pub until: SystemTime,
 }
 
 impl Delivery {
@@ -41,6 +52,7 @@ impl Delivery {
             route: None,
             epoch: 0,
             history: Vec::new(),
+            awaiting: None,
         }
     }
 
@@ -74,9 +86,28 @@ impl Delivery {
         })
     }
 
+    /// The attempts in doubt, the latest first.
+    pub fn doubts(&self) -> impl Iterator<Item = &PastAttempt> {
+        self.history.iter().rev().filter(|past| past.doubt().is_some())
+    }
+
+    /// When the present doubt began, and how often the same request has been repeated since: such
+    /// a repetition goes to a provider that knows it by its key, so it begins no doubt of its own.
+    pub fn doubt_since(&self) -> Option<(SystemTime, u32)> {
+        let first = self.history.iter().position(|past| past.doubt().is_some())?;
+        let root =
+            self.history.iter().enumerate().rev().find(|(at, past)| {
+                past.doubt().is_some() && (past.possible_duplicate || *at == first)
+            });
+        root.map(|(at, past)| {
+            let repeated = self.history[at + 1..].iter().filter(|past| !past.possible_duplicate);
+            (past.ended_at, repeated.count() as u32)
+        })
+    }
+
     /// The provider of the latest attempt in doubt.
     pub fn doubtful_provider(&self) -> Option<&ProviderId> {
-        self.history.iter().rev().find(|past| past.doubt().is_some()).map(|past| &past.provider)
+        self.doubts().next().map(|past| &past.provider)
     }
 
     /// How long evidence is awaited for an attempt in doubt.

@@ -21,6 +21,7 @@
 
 pub mod attempt;
 pub mod capabilities;
+pub mod clock;
 pub mod decision;
 pub mod delivery;
 pub mod dispatcher;
@@ -41,8 +42,9 @@ mod window;
 
 pub use attempt::{AgentSession, Attempt, AttemptLog, LateOutcomes, LogError, UnsettledAttempt};
 pub use capabilities::Capabilities;
+pub use clock::Clock;
 pub use decision::{Outcome, Transition};
-pub use delivery::{Delivery, PastAttempt};
+pub use delivery::{Awaiting, Delivery, PastAttempt};
 pub use dispatcher::{Deferral, Dispatcher, Verdict};
 pub use email::{Attachment, Email, EmailAddress, Envelope, Header, Mailbox};
 pub use failure::{Answer, Cause, Doubt, Failure, Fault, Scope, SendError};

@@ -21,6 +21,8 @@ pub(crate) enum Code {
     MethodNotAllowed,
     RequestTimeout,
     ProviderDisabled,
+    MessageState,
+    PastRetention,
     AgentExists,
     RequestInProgress,
     BodyTooLarge,
@@ -32,7 +34,7 @@ pub(crate) enum Code {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::NotJson,
         Self::Unauthorized,
         Self::Forbidden,
@@ -46,6 +48,8 @@ impl Code {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::ProviderDisabled,
+        Self::MessageState,
+        Self::PastRetention,
         Self::AgentExists,
         Self::RequestInProgress,
         Self::BodyTooLarge,
@@ -84,6 +88,10 @@ impl Code {
             Self::ProviderDisabled => {
                 (S::CONFLICT, "provider_disabled", "The provider is disabled")
             }
+            Self::MessageState => {
+                (S::CONFLICT, "message_state", "The message's state does not allow it")
+            }
+            Self::PastRetention => (S::GONE, "past_retention", "What it needs is past retention"),
             Self::AgentExists => (S::CONFLICT, "agent_exists", "The agent exists already"),
             Self::RequestInProgress => {
                 (S::CONFLICT, "request_in_progress", "An equal request is still running")

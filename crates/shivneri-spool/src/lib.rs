@@ -32,7 +32,6 @@
 #![deny(missing_docs)]
 
 mod body;
-pub mod clock;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod courier;
@@ -48,8 +47,9 @@ pub mod sqlite;
 pub mod stats;
 pub mod status;
 
-pub use clock::Clock;
-pub use courier::{Courier, CourierPolicy, CourierState, Drained};
+pub use shivneri_core::Clock;
+
+pub use courier::{Courier, CourierPolicy, CourierState, Drained, Sighted};
 pub use error::{OpenError, SpoolError};
 pub use incoming::{Acceptance, Idempotency, Incoming};
 pub use memory::Memory;

@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use shivneri_core::{
-    AgentId, Attempt, AttemptId, AttemptLog, Delivery, DeliveryId, EmailAddress, Lane, MessageId,
-    Outcome, Transition, UnsettledAttempt,
+    AgentId, Attempt, AttemptId, AttemptLog, Delivery, DeliveryId, EmailAddress, Lane, LogError,
+    MessageId, Outcome, Transition, UnsettledAttempt,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -328,6 +328,17 @@ pub enum Amended {
     Closed,
     /// Nothing: the attempt is unknown, or its end was certain already.
     Unchanged,
+}
+
+impl Amended {
+    /// Evidence that changes nothing, because the attempt was settled before it came, leaves
+    /// whoever brought it with a delivery that it knows too little of.
+    pub(crate) fn or_refused(self, attempt: AttemptId) -> Result<(), LogError> {
+        match self {
+            Self::Moved | Self::Closed => Ok(()),
+            Self::Unchanged => Err(LogError::new(format!("attempt {attempt} is settled already"))),
+        }
+    }
 }
 
 /// What was deleted.

@@ -20,6 +20,8 @@ pub struct Stats {
     pub doubtful_attempts: u64,
     /// Attempts ever begun while an earlier one of the delivery was in doubt.
     pub possible_duplicates: u64,
+    /// Mail known to have been taken twice, of the possible duplicates.
+    pub confirmed_duplicates: u64,
 }
 
 impl Stats {

@@ -13,6 +13,7 @@ use crate::{
     client::{Call, Client},
     exit::Exit,
     render,
+    requeue::{self, CancelArgs},
 };
 
 /// What may be asked about messages.
@@ -22,6 +23,8 @@ pub(crate) enum MessagesCommand {
     List(ListArgs),
     /// Show one message: its fields, its recipients, every attempt with its reason, its events.
     Show(ShowArgs),
+    /// Call messages off that no provider may have got yet.
+    Cancel(CancelArgs),
 }
 
 /// Which message.
@@ -52,6 +55,7 @@ pub(crate) async fn run(client: &Client, command: MessagesCommand) -> anyhow::Re
                 render::print(&message.text(render::Look::of_stdout()))?;
             }
         }
+        MessagesCommand::Cancel(args) => return requeue::cancel(client, &args).await,
     }
     Ok(Exit::Done)
 }

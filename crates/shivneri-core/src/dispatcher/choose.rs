@@ -147,13 +147,18 @@ impl Dispatcher {
         Some(Choice { permit, reason })
     }
 
-    fn count_try(&self, run: &Run, entry: &Arc<Entry>, now: Instant) {
+    pub(super) fn count_try(&self, run: &Run, entry: &Arc<Entry>, now: Instant) {
         let budget = &mut entry.live().budget;
         if run.again { budget.second_try(now) } else { budget.first_try(now) }
     }
 
     /// Why this provider can't take this delivery now, its health apart.
-    fn denial(&self, run: &Run, entry: &Arc<Entry>, now: Instant) -> Option<Cow<'static, str>> {
+    pub(super) fn denial(
+        &self,
+        run: &Run,
+        entry: &Arc<Entry>,
+        now: Instant,
+    ) -> Option<Cow<'static, str>> {
         if run.tried.contains(&entry.id) {
             return Some("already tried".into());
         }
@@ -171,7 +176,7 @@ impl Dispatcher {
         live.health.refuses_sender(domain, now).map(|reason| reason.to_owned().into())
     }
 
-    fn explain(
+    pub(super) fn explain(
         &self,
         run: &Run,
         snapshot: &Snapshot,
@@ -249,7 +254,8 @@ impl Dispatcher {
         }
         let busy = snapshot.all.iter().any(|entry| {
             let stands = !matches!(entry.live().health.standing(now), Standing::Shut);
-            stands && entry.load.free() == 0 && never(entry).is_none()
+            let asked = run.tried.contains(&entry.id);
+            stands && !asked && entry.load.free() == 0 && never(entry).is_none()
         });
         let asked = |entry: &Arc<Entry>| {
             run.paused.iter().find(|(id, _)| *id == entry.id).map(|(_, pause)| *pause)

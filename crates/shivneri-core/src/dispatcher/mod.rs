@@ -1,6 +1,7 @@
 //! The dispatcher: offers one delivery to one provider after another until its fate is known.
 
 mod choose;
+mod clarify;
 mod drive;
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,8 @@ pub use verdict::{Deferral, Verdict};
 
 use self::choose::{Choice, Nobody, Run};
 use crate::{
-    Attempt, AttemptId, AttemptLog, Cause, Delivery, Doubt, Email, Failure, LogError, Outcome,
-    PastAttempt, Permit, Registry, Scope, SendError, Transition,
+    Attempt, AttemptId, AttemptLog, Cause, Clock, Delivery, Doubt, Email, Failure, LogError,
+    Outcome, PastAttempt, Permit, Registry, Scope, SendError, Transition,
     decision::{self, Step},
     delivery::PastEnd,
     scheduler::{LeastLatency, Scheduler},
@@ -28,6 +29,9 @@ use crate::{
 
 /// Grace on top of an attempt's timeout before a provider that breaks its contract is given up.
 const GRACE: Duration = Duration::from_secs(5);
+/// How soon mail that was certainly not sent is due again where another provider could take it but
+/// for a free place.
+const BUSY: Duration = Duration::from_millis(50);
 /// Failures that put a message into quarantine, if at least two providers had them.
 const POISONOUS: usize = 3;
 
@@ -57,6 +61,7 @@ pub struct Dispatcher {
     schedulers: Mutex<BTreeMap<u8, Box<dyn Scheduler>>>,
     /// Held while a message in quarantine is offered: one at a time.
     quarantine: tokio::sync::Mutex<()>,
+    clock: Clock,
 }
 
 impl fmt::Debug for Dispatcher {
@@ -81,7 +86,13 @@ impl Dispatcher {
             factory: Box::new(factory),
             schedulers: Mutex::default(),
             quarantine: tokio::sync::Mutex::default(),
+            clock: Clock::default(),
         }
+    }
+
+    /// The same with another clock, which the log it commits to should go by as well.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// The providers.
@@ -103,6 +114,12 @@ impl Dispatcher {
         delivery: &Delivery,
         log: &dyn AttemptLog,
     ) -> Result<Verdict, LogError> {
+        if let Some(awaiting) = delivery.awaiting
+            && delivery.is_in_doubt()
+            && let Some(verdict) = self.clarify(delivery, awaiting, log).await?
+        {
+            return Ok(verdict);
+        }
         if let Some(end) = decision::after_doubt(delivery) {
             log.settle(delivery.id, &end).await?;
             return Ok(Verdict::InDoubt { until: None });
@@ -129,11 +146,11 @@ impl Dispatcher {
             if poisonous {
                 choice.permit.quarantine();
             }
-            let attempt = attempt(&run.delivery, &choice);
+            let attempt = attempt(&run.delivery, &choice, self.clock.now());
             log.begin(&attempt).await?;
             let outcome = offer(&choice.permit, &run.delivery.email, &attempt).await;
             choice.permit.finish(&outcome);
-            let now = SystemTime::now();
+            let now = self.clock.now();
             let step = self.step(&run.delivery, &outcome, &attempt, now);
             tracing::debug!(
                 message = %attempt.message,
@@ -223,9 +240,8 @@ impl Dispatcher {
             )
             | None => return transition,
         };
-        Transition::Doubt {
-            until: decision::doubt_until(delivery, doubt, now, self.registry.draw()),
-        }
+        let until = decision::doubt_until(delivery, doubt, now, self.registry.draw());
+        self.ask_next(delivery, until, now)
     }
 
     /// Nobody else can be asked: it waits, or it ends where nobody ever could.
@@ -245,7 +261,12 @@ impl Dispatcher {
                 Transition::Rejected { reason }
             };
         }
-        let at = decision::retry_at(delivery, nobody.pause, now, self.registry.draw());
+        let at = if nobody.busy {
+            // A place is all that is missing: that is no failure to back off from.
+            now + BUSY
+        } else {
+            decision::retry_at(delivery, nobody.pause, now, self.registry.draw())
+        };
         Transition::Retry { at, reason: format!("{}: {said}", outcome.word()) }
     }
 
@@ -256,7 +277,7 @@ impl Dispatcher {
             delivery.history.iter().filter(|past| past.counts()).collect();
         let (Some(first), true) = (failed.first(), failed.len() >= POISONOUS) else { return false };
         let elsewhere = failed.iter().any(|past| past.provider != first.provider);
-        let ago = first.ended_at.elapsed().unwrap_or_default();
+        let ago = self.clock.now().duration_since(first.ended_at).unwrap_or_default();
         let others_succeed = failed.iter().all(|past| {
             let entry = self.registry.entry(&past.provider);
             entry.is_some_and(|e| e.live().last_success.is_some_and(|at| at.elapsed() < ago))
@@ -265,7 +286,7 @@ impl Dispatcher {
     }
 }
 
-fn attempt(delivery: &Delivery, choice: &Choice) -> Attempt {
+fn attempt(delivery: &Delivery, choice: &Choice, now: SystemTime) -> Attempt {
     Attempt {
         id: AttemptId::new(),
         delivery: delivery.id,
@@ -277,7 +298,7 @@ fn attempt(delivery: &Delivery, choice: &Choice) -> Attempt {
         reason: choice.reason.clone(),
         on_doubt: delivery.on_doubt,
         possible_duplicate: delivery.is_in_doubt(),
-        started_at: SystemTime::now(),
+        started_at: now,
         timeout: choice.permit.timeout(),
     }
 }
@@ -336,7 +357,7 @@ fn verdict(attempt: Attempt, outcome: Outcome, transition: Transition) -> Verdic
             Verdict::Accepted { attempt: attempt.id, provider: attempt.provider, receipt }
         }
         (Transition::Rejected { reason }, Outcome::Failed(_)) => Verdict::Rejected { reason },
-        (Transition::Doubt { until }, Outcome::Failed(_)) => {
+        (Transition::Ask { until, .. } | Transition::Doubt { until }, Outcome::Failed(_)) => {
             Verdict::InDoubt { until: Some(until) }
         }
         (Transition::Retry { at, reason }, Outcome::Failed(_)) => {

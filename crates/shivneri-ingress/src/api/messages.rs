@@ -118,16 +118,22 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
+/// A message's id; one that is none names no message.
+pub(super) fn id(text: &str) -> Result<MessageId, Problem> {
+    text.parse().map_err(|_| unknown(text))
+}
+
+pub(super) fn unknown(id: &str) -> Problem {
+    let id: String = id.chars().take(80).collect();
+    Problem::new(Code::UnknownMessage, format!("no message {id:?} is known"))
+}
+
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
     Named(id): Named,
 ) -> Result<Response, Problem> {
-    let unknown = || {
-        let id: String = id.chars().take(80).collect();
-        Problem::new(Code::UnknownMessage, format!("no message {id:?} is known"))
-    };
-    let id: MessageId = id.parse().map_err(|_| unknown())?;
-    let record = api.parts.spool.get(id).await?.ok_or_else(unknown)?;
+    let id = self::id(&id)?;
+    let record = api.parts.spool.get(id).await?.ok_or_else(|| unknown(&id.to_string()))?;
     Ok(Json(Message::of(&record)).into_response())
 }
 

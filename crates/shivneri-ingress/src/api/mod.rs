@@ -2,6 +2,7 @@
 
 mod agents;
 mod body;
+mod changes;
 mod compose;
 mod extract;
 mod mailbox;
@@ -95,6 +96,8 @@ pub fn router(parts: IngressParts) -> Router {
         // Nothing is there yet, neither of the path nor of the method.
         .route("/v1/messages/batch", any(wrong_path))
         .route("/v1/messages/{id}", get(messages::show).delete(wrong_path))
+        .route("/v1/messages/{id}/cancel", post(changes::cancel))
+        .route("/v1/messages/{id}/requeue", post(changes::requeue))
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{id}/mailbox", get(mailbox::show))
         .route("/v1/providers/{id}/drain", post(providers::drain))

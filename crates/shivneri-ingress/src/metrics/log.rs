@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shivneri_core::{Attempt, AttemptLog, DeliveryId, LogError, Outcome, Transition};
+use shivneri_core::{Attempt, AttemptId, AttemptLog, DeliveryId, LogError, Outcome, Transition};
 
 use super::Metrics;
 
@@ -40,5 +40,14 @@ impl AttemptLog for MeteredLog {
 
     async fn settle(&self, delivery: DeliveryId, transition: &Transition) -> Result<(), LogError> {
         self.inner.settle(delivery, transition).await
+    }
+
+    async fn clear_up(
+        &self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError> {
+        self.inner.clear_up(attempt, outcome, transition).await
     }
 }

@@ -94,7 +94,11 @@ impl Present {
         let help = "Attempts made while an earlier one was in doubt.";
         encoder
             .encode_descriptor("shivneri_possible_duplicates", help, None, MetricType::Counter)?
-            .encode_counter::<NoLabelSet, _, u64>(&self.stats.possible_duplicates, None)
+            .encode_counter::<NoLabelSet, _, u64>(&self.stats.possible_duplicates, None)?;
+        let help = "Mail known to have been taken twice.";
+        encoder
+            .encode_descriptor("shivneri_confirmed_duplicates", help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, u64>(&self.stats.confirmed_duplicates, None)
     }
 
     fn commits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 
 mod access;
 mod agents;
+mod changes;
 mod idempotency;
 mod messages;
 mod metrics;

@@ -69,11 +69,12 @@ fn labels(text: &str) -> Vec<(String, String)> {
     text.split(',').map(pair).collect()
 }
 
-const FAMILIES: [(&str, &str); 12] = [
+const FAMILIES: [(&str, &str); 13] = [
     ("shivneri_accept_seconds", "histogram"),
     ("shivneri_attempt_seconds", "histogram"),
     ("shivneri_attempts_total", "counter"),
     ("shivneri_build_info", "gauge"),
+    ("shivneri_confirmed_duplicates_total", "counter"),
     ("shivneri_messages_accepted_total", "counter"),
     ("shivneri_possible_duplicates_bound", "gauge"),
     ("shivneri_possible_duplicates_total", "counter"),

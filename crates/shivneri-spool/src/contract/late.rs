@@ -1,6 +1,6 @@
 //! Claims about evidence that comes late.
 
-use shivneri_core::Transition;
+use shivneri_core::{Attempt, Transition};
 
 use super::{Subject, fixture::*};
 use crate::{Amended, Park, Status};
@@ -76,6 +76,52 @@ pub async fn a_late_acceptance_stops_a_resend_that_is_under_way(subject: &dyn Su
     assert_eq!(record.status(), Status::Accepted);
     assert_eq!(record.attempts[1].outcome.as_deref(), Some("unavailable"));
     assert!(spool.lease(9, now + seconds(99)).await.expect("it can be read").is_empty());
+    assert_whole(&spool).await;
+}
+
+/// As a look-up does. Evidence that came before it leaves nothing to clear up.
+pub async fn the_holder_of_a_lease_clears_up_its_doubt_once(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let asking = Transition::Ask { at: now, until: now + seconds(60) };
+    let doubt = try_once(&spool, &delivery, &doubtful(), &asking).await;
+    let asked = lease_one(&spool, now).await;
+    assert!(asked.is_in_doubt());
+    let cleared = spool.clear_up(doubt.id, &accepted(), &Transition::Accepted).await;
+    cleared.expect("it is committed");
+    let found = record(&spool, delivery.message()).await;
+    assert_eq!((found.status(), found.summary.in_doubt), (Status::Accepted, false));
+    assert_eq!(spool.stats().await.expect("it can be read").duplicates_bound(), 0);
+    assert!(spool.clear_up(doubt.id, &accepted(), &Transition::Accepted).await.is_err());
+    assert!(spool.lease(9, now + seconds(99)).await.expect("it can be read").is_empty());
+    assert_whole(&spool).await;
+}
+
+/// Where the later one was marked as a possible duplicate; the same request by its key is none.
+pub async fn a_second_acceptance_is_a_confirmed_duplicate(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let confirmed =
+        async || spool.stats().await.expect("the spool can be read").confirmed_duplicates;
+    for (by_key, under_way, expected) in [(true, false, 0), (false, false, 1), (false, true, 2)] {
+        let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+        let doubt = Transition::Doubt { until: now };
+        let first = try_once(&spool, &delivery, &doubtful(), &doubt).await;
+        let again = lease_one(&spool, now).await;
+        let second = Attempt { possible_duplicate: !by_key, ..attempt(&again, "alpha") };
+        spool.begin(&second).await.expect("it is recorded");
+        let late = async || {
+            let amended = spool.amend(first.id, &accepted(), &Transition::Accepted).await;
+            amended.expect("it is committed")
+        };
+        if under_way {
+            assert_eq!(late().await, Amended::Moved);
+        }
+        spool.end(&second, &accepted(), &Transition::Accepted).await.expect("it is closed");
+        if !under_way {
+            assert_eq!(late().await, Amended::Closed);
+        }
+        assert_eq!(confirmed().await, expected);
+    }
     assert_whole(&spool).await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use shivneri_core::{Delivery, Lane, OnDoubt, Transition, draft::Draft};
+use shivneri_core::{Awaiting, Delivery, Lane, OnDoubt, Transition, decision, draft::Draft};
 
 use super::{Subject, fixture::*};
 use crate::{Park, Spool, Status};
@@ -195,4 +195,29 @@ pub async fn a_doubt_to_be_resent_needs_no_decision_until_its_resends_are_used_u
         assert_eq!(overdue.len(), usize::from(resent == 2), "after {resent} resends");
         assert!(overdue.iter().all(|delivery| delivery.message() == id));
     }
+}
+
+/// It says until when evidence is awaited, and needs no decision before that is well over.
+pub async fn a_doubt_that_is_asked_about_is_due_when_it_is_to_be_asked(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let held = Draft { on_doubt: Some(OnDoubt::Hold), ..draft(&["b@example.org"]) };
+    let delivery = accept_and_lease(&spool, &held, now).await;
+    let (ask, until) = (now + seconds(15), now + seconds(60));
+    try_once(&spool, &delivery, &doubtful(), &Transition::Ask { at: ask, until }).await;
+    let shown = record(&spool, delivery.message()).await;
+    assert_eq!((shown.status(), shown.summary.in_doubt), (Status::Sending, true));
+    assert_eq!(shown.waiting.map(|waiting| waiting.until), Some(until));
+    assert!(spool.lease(9, ask - seconds(1)).await.expect("it can be read").is_empty());
+    let asked = lease_one(&spool, ask).await;
+    assert_eq!(asked.awaiting, Some(Awaiting { ask, until }));
+    let next = now + seconds(30);
+    spool.settle(asked.id, &Transition::Ask { at: next, until }).await.expect("it is settled");
+    assert_eq!(lease_one(&spool, next).await.awaiting, Some(Awaiting { ask: next, until }));
+    spool.release(asked.id, Park { until: next, reason: "nobody can be asked".into() });
+    let overdue = spool.lease_overdue(9, until).await.expect("it can be read");
+    assert!(overdue.is_empty(), "the last look-up may still be made");
+    let late = until + decision::LAST_LOOK_UP;
+    assert_eq!(spool.lease_overdue(9, late).await.expect("it can be read").len(), 1);
+    spool.settle(asked.id, &Transition::Doubt { until }).await.expect("it is settled");
+    assert_eq!(lease_one(&spool, until).await.awaiting, None);
 }

@@ -110,7 +110,7 @@ impl Player {
         };
         let reason = "for a reason".to_owned();
         let later = self.now + seconds(u64::from(how) % 11);
-        match how % 9 {
+        match how % 10 {
             0 => (accepted(), Transition::Accepted),
             1 => (receipt(last, Vec::new()), Transition::Accepted),
             2 => (receipt(first, last), Transition::Accepted),
@@ -119,6 +119,7 @@ impl Player {
             5 => (doubtful(), Transition::InDoubt { reason }),
             6 => (bad_recipients(&[last[0].as_str()]), retry(later)),
             7 => (unavailable(), Transition::Expired),
+            8 => (doubtful(), Transition::Ask { at: later, until: later + seconds(9) }),
             _ => (unavailable(), retry(later)),
         }
     }

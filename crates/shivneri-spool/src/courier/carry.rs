@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use shivneri_core::{
-    Attempt, AttemptLog, Deferral, Delivery, DeliveryId, Dispatcher, Doubt, Failure, LogError,
-    Outcome, SendError, Transition, Verdict, decision,
+    Attempt, AttemptId, AttemptLog, Deferral, Delivery, DeliveryId, Dispatcher, Doubt, Failure,
+    LogError, Outcome, SendError, Transition, Verdict, decision,
 };
 
 use super::Courier;
@@ -121,6 +121,15 @@ impl AttemptLog for Watched {
     async fn settle(&self, delivery: DeliveryId, transition: &Transition) -> Result<(), LogError> {
         self.log.settle(delivery, transition).await
     }
+
+    async fn clear_up(
+        &self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError> {
+        self.log.clear_up(attempt, outcome, transition).await
+    }
 }
 
 /// Takes one leased delivery as far as it goes now.
@@ -130,6 +139,10 @@ pub(super) async fn carry(
     log: Watched,
     now: SystemTime,
 ) -> Result<Option<Hold>, LogError> {
+    if delivery.awaiting.is_some() {
+        // It takes a place only where the same request goes out again.
+        log.deciding.decide();
+    }
     if delivery.deadline <= now {
         log.settle(delivery.id, &decision::expiry(&delivery)).await?;
         return Ok(None);
@@ -189,8 +202,8 @@ impl Courier {
         };
         let failure = Failure::InDoubt(Doubt::Strong);
         let outcome = Outcome::Failed(SendError::new(failure, "the provider's code panicked"));
-        let until = self.policy.clock.now() + delivery.doubt_wait();
-        let ended = self.log.end(&attempt, &outcome, &Transition::Doubt { until }).await;
+        let wait = decision::ask_later(delivery.doubt_wait(), self.policy.clock.now());
+        let ended = self.log.end(&attempt, &outcome, &wait).await;
         self.finish(delivery, ended.map(|()| None));
     }
 }

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+pub use late::Sighted;
 use shivneri_core::{AttemptLog, Dispatcher};
 
 use crate::{Clock, Spool};

@@ -191,12 +191,7 @@ impl Courier {
             Err(error) => return self.trouble(run, &error),
         };
         for delivery in leased.into_iter().map(Arc::new) {
-            let end = if delivery.deadline <= now {
-                Some(decision::expiry(&delivery))
-            } else {
-                decision::after_doubt(&delivery)
-            };
-            match end {
+            match decision::overdue(&delivery, now) {
                 Some(end) => {
                     let log = Arc::clone(&self.log);
                     run.settling.spawn(async move {

@@ -42,6 +42,7 @@ pub(super) struct Book {
     pub(super) accepted: u64,
     pub(super) purged: u64,
     pub(super) possible_duplicates: u64,
+    pub(super) confirmed_duplicates: u64,
     pub(super) operations: u64,
     pub(super) shelves: BTreeMap<(Shelf, String), Vec<u8>>,
     pub(super) generations: HashMap<String, u64>,
@@ -63,6 +64,7 @@ impl Book {
             accepted: 0,
             purged: 0,
             possible_duplicates: 0,
+            confirmed_duplicates: 0,
             operations: 0,
             shelves: BTreeMap::new(),
             generations: HashMap::new(),
@@ -178,6 +180,7 @@ impl Book {
         lease.open = None;
         lease.part.provider = Some(attempt.provider.clone());
         let doubts = u32::from(end.is_in_doubt());
+        self.confirmed_duplicates += u64::from(lease.settled && end.doubles(attempt));
         self.close(lease.key, attempt.id, end);
         self.carry(lease, Some(outcome), doubts, transition, now);
         Ok(())
@@ -271,10 +274,12 @@ impl Book {
         let (row, before) = (message.row, message.parts.clone());
         let mut after = before.clone();
         let delivery = one.attempt.delivery;
+        let doubled = end.is_double_of(&one.attempt, message.tries_of(delivery));
         let Some(at) = after.iter().position(|part| part.id == delivery) else {
             return Amended::Unchanged;
         };
         let key = key_of(row, after[at].number);
+        self.confirmed_duplicates += u64::from(doubled);
         let late = Late {
             number: one.attempt.number,
             was_open: one.end.is_none(),

@@ -40,6 +40,15 @@ impl AttemptLog for Memory {
         let now = self.clock.now();
         Ok(self.write(|book| book.settle(delivery, transition, now))?)
     }
+
+    async fn clear_up(
+        &self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError> {
+        self.amend(attempt, outcome, transition).await?.or_refused(attempt)
+    }
 }
 
 #[async_trait]

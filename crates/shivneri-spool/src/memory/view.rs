@@ -53,7 +53,7 @@ impl Book {
                 && part.doubts > 0
                 && part.due <= now
                 && delivery(stored, part, &lanes[stored.lane], EPOCH, tried)
-                    .is_ok_and(|delivery| decision::after_doubt(&delivery).is_some())
+                    .is_ok_and(|delivery| decision::overdue(&delivery, now).is_some())
         };
         let mut keys = of_all(&ends, max.div_ceil(2));
         keys.extend(of_all(&|_, part| part.deadline <= now, max - keys.len()));
@@ -165,7 +165,7 @@ impl Book {
         }
         let scheduled = part.state == Status::Scheduled && part.due > now;
         let reason = part.reason.clone().or(scheduled.then(|| "it is scheduled".to_owned()))?;
-        Some(Waiting { reason, until: part.due })
+        Some(Waiting { reason, until: part.asking.unwrap_or(part.due) })
     }
 
     pub(super) fn search(&self, search: &Search, now: SystemTime) -> Page {
@@ -200,6 +200,7 @@ impl Book {
                 .map(Part::open_doubts)
                 .sum(),
             possible_duplicates: self.possible_duplicates,
+            confirmed_duplicates: self.confirmed_duplicates,
             ..Stats::default()
         };
         for lane in lanes {
@@ -271,6 +272,7 @@ fn delivery<'a>(
         route: stored.providers.clone(),
         epoch,
         history: tries::history(part, tried),
+        awaiting: part.awaiting(),
     })
 }
 

@@ -122,6 +122,7 @@ fn revive(part: &mut Part, max_age: Duration, now: SystemTime) {
     part.deadline = now + max_age;
     part.forgiven = part.attempts;
     part.doubts = 0;
+    part.asking = None;
     part.reason = None;
     part.marks.clear();
     part.changed_at = now;

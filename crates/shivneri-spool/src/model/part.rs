@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use shivneri_core::{
-    DeliveryId, Email, EmailAddress, Failure, Outcome, ProviderId, Scope, Transition, retry,
+    DeliveryId, Email, EmailAddress, Failure, Outcome, ProviderId, Scope, Transition,
+    delivery::Awaiting, retry,
 };
 
 use crate::Status;
@@ -31,6 +32,8 @@ pub(crate) struct Part {
     pub(crate) forgiven: u32,
     /// Attempts in doubt that nothing has settled.
     pub(crate) doubts: u32,
+    /// Until when evidence is asked for; it is due whenever it is to be asked for.
+    pub(crate) asking: Option<SystemTime>,
     /// Whether an attempt went out while an earlier one was in doubt.
     pub(crate) resent: bool,
     /// Why it waits or how it ended, for people.
@@ -62,11 +65,18 @@ impl Part {
             attempts: 0,
             forgiven: 0,
             doubts: 0,
+            asking: None,
             resent: false,
             reason: None,
             provider: None,
             changed_at: now,
         }
+    }
+
+    /// What is asked for while it is in doubt.
+    pub(crate) fn awaiting(&self) -> Option<Awaiting> {
+        let until = self.asking.filter(|_| self.doubts > 0)?;
+        Some(Awaiting { ask: self.due, until })
     }
 
     /// Where it stands, as it is shown; `open` tells whether an attempt is open.
@@ -186,6 +196,10 @@ impl Part {
             Transition::Accepted => (Status::Accepted, self.due, None),
             Transition::Rejected { reason } => (Status::Rejected, self.due, Some(reason.clone())),
             Transition::Retry { at, reason } => (Status::Queued, *at, Some(reason.clone())),
+            Transition::Ask { at, .. } => {
+                let reason = "an attempt is in doubt; evidence is asked for".to_owned();
+                (Status::Queued, *at, Some(reason))
+            }
             Transition::Doubt { until } => {
                 let reason = "an attempt is in doubt; evidence is awaited".to_owned();
                 (Status::Queued, *until, Some(reason))
@@ -200,6 +214,16 @@ impl Part {
         // An unresolved doubt leaves no other end than accepted and in doubt.
         let hides = matches!(state, Status::Rejected | Status::Expired) && self.doubts > 0;
         self.state = if hides { Status::InDoubt } else { state };
+        self.asking = match transition {
+            Transition::Ask { until, .. } => Some(*until),
+            Transition::Continue
+            | Transition::Accepted
+            | Transition::Rejected { .. }
+            | Transition::Retry { .. }
+            | Transition::Doubt { .. }
+            | Transition::InDoubt { .. }
+            | Transition::Expired => None,
+        };
         self.due = due;
         self.reason = reason;
     }
@@ -318,13 +342,14 @@ mod tests {
 
     fn transition(kind: u8) -> Transition {
         let reason = "for a reason".to_owned();
-        match kind % 7 {
+        match kind % 8 {
             0 => Transition::Continue,
             1 => Transition::Accepted,
             2 => Transition::Rejected { reason },
             3 => Transition::Retry { at: NOW, reason },
             4 => Transition::Doubt { until: NOW },
             5 => Transition::InDoubt { reason },
+            6 => Transition::Ask { at: NOW, until: NOW },
             _ => Transition::Expired,
         }
     }

@@ -33,7 +33,10 @@ pub(crate) struct End {
 impl End {
     pub(crate) fn of(outcome: &Outcome, at: SystemTime) -> Self {
         let (detail, answer, provider_message_id) = match outcome {
-            Outcome::Accepted(receipt) => (None, None, Some(receipt.provider_message_id.clone())),
+            Outcome::Accepted(receipt) => {
+                let id = Some(&receipt.provider_message_id).filter(|id| !id.is_empty());
+                (None, None, id.cloned())
+            }
             Outcome::Failed(error) => {
                 (Some(error.detail().to_owned()), error.answer().cloned(), None)
             }
@@ -44,6 +47,26 @@ impl End {
 
     pub(crate) fn is_in_doubt(&self) -> bool {
         matches!(self.past, Some(PastEnd::InDoubt(_)))
+    }
+
+    /// Whether this end of the attempt is a second acceptance, where an earlier attempt of the
+    /// delivery is known to have been accepted. The same request repeated by its key is none.
+    pub(crate) fn doubles(&self, attempt: &Attempt) -> bool {
+        self.past.is_none() && attempt.possible_duplicate
+    }
+
+    /// The same among the delivery's attempts, whichever came first.
+    pub(crate) fn is_double_of<'a>(
+        &self,
+        attempt: &Attempt,
+        tries: impl IntoIterator<Item = &'a Try>,
+    ) -> bool {
+        let accepted = |one: &Try| one.end.as_ref().is_some_and(|end| end.past.is_none());
+        let mut others = tries.into_iter().filter(|one| one.attempt.id != attempt.id);
+        others.any(|one| {
+            let later = if one.attempt.number > attempt.number { &one.attempt } else { attempt };
+            accepted(one) && self.doubles(later)
+        })
     }
 }
 

@@ -27,11 +27,11 @@ use crate::{
 const SET_ASIDE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Doubts that have run their course and leave nothing to try: those of `hold`, and those that
-/// were sent again twice after strong doubt, as [`decision::after_doubt`] has it. Doubt that a
+/// were sent again twice after strong doubt, as [`decision::overdue`] has it. Doubt that a
 /// part has inherited lies before all of its own attempts.
 const ENDED_DOUBTS: &str = "SELECT d.lane, d.key FROM deliveries d \
      INDEXED BY deliveries_doubtful \
-     WHERE d.state < 10 AND d.doubts > 0 AND d.due <= ?1 AND d.deadline > ?1 AND ( \
+     WHERE d.state < 10 AND d.doubts > 0 AND coalesce(d.asking + 20000000, d.due) <= ?1 AND d.deadline > ?1 AND ( \
        (SELECT m.on_doubt FROM messages m WHERE m.row = d.key >> 12) = ?2 \
        OR (SELECT count(*) FROM attempts a WHERE a.delivery = d.key AND a.possible_duplicate > 0 \
            AND a.past IN (0, 2, 4, 5) AND a.number > d.forgiven AND a.number > CASE \
@@ -144,7 +144,7 @@ impl Need {
     fn is_met_by(self, delivery: &Delivery, now: SystemTime) -> bool {
         match self {
             Self::Due => true,
-            Self::Decision => delivery.deadline <= now || decision::after_doubt(delivery).is_some(),
+            Self::Decision => decision::overdue(delivery, now).is_some(),
         }
     }
 }
@@ -294,6 +294,7 @@ impl Shared {
             route: message.route()?.map(Arc::<[ProviderId]>::from),
             epoch: self.epoch,
             history,
+            awaiting: part.awaiting(),
         };
         if !need.is_met_by(&delivery, now) {
             return Ok(Found::Later(part.due));

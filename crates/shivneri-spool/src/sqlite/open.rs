@@ -8,7 +8,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use shivneri_core::{AttemptId, Lane, Outcome, Transition};
+use shivneri_core::{AttemptId, Lane, Outcome, Transition, decision};
 use tokio::sync::{Notify, mpsc, watch};
 use uuid::Uuid;
 
@@ -167,8 +167,8 @@ fn recover(writer: &mut Writer) -> Result<(), Trouble> {
     let now = shared.clock.now();
     for (id, lane) in open_attempts(ledger.conn)? {
         let wait = shared.lanes.index(lane).map(|lane| shared.lanes.rules[lane].doubt_wait);
-        let until = now + wait.unwrap_or_default();
-        ledger.amend(id, &interrupted(), &Transition::Doubt { until }, now)?;
+        let wait = decision::ask_later(wait.unwrap_or_default(), now);
+        ledger.amend(id, &interrupted(), &wait, now)?;
         tracing::warn!(attempt = %id, "an attempt was open when the spool was left; it is in doubt");
     }
     if read_meta(ledger.conn, RESTORED)?.unwrap_or_default() != 0 {

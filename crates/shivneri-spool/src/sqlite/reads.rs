@@ -122,7 +122,7 @@ impl Shared {
             None if part.state == Status::Scheduled && part.due > now => "it is scheduled".into(),
             None => return None,
         };
-        Some(Waiting { reason, until: part.due })
+        Some(Waiting { reason, until: part.asking.unwrap_or(part.due) })
     }
 
     pub(super) fn stats(&self, conn: &Connection, now: SystemTime) -> rusqlite::Result<Stats> {
@@ -161,6 +161,7 @@ impl Shared {
             open_attempts: open,
             doubtful_attempts: tally.doubtful,
             possible_duplicates: tally.possible_duplicates,
+            confirmed_duplicates: tally.confirmed_duplicates,
         })
     }
 
@@ -263,6 +264,7 @@ impl Shared {
             route: message.route()?.map(Arc::<[ProviderId]>::from),
             epoch: self.epoch,
             history: tries::history(&before, &tries),
+            awaiting: None,
         };
         Ok(Some(OpenAttempt { attempt: one.attempt, delivery }))
     }

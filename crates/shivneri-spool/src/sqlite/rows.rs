@@ -117,7 +117,8 @@ pub(super) fn body(conn: &Connection, row: i64) -> rusqlite::Result<Option<Vec<u
 }
 
 pub(super) const PART: &str = "d.key, d.id, d.state, d.due, d.deadline, d.attempts, d.forgiven, \
-     d.doubts, d.resent, d.recipients, d.marks, d.dropped, d.reason, d.provider, d.changed_at";
+     d.doubts, d.resent, d.recipients, d.marks, d.dropped, d.reason, d.provider, d.changed_at, \
+     d.asking";
 
 /// A part from the columns of [`PART`], the first of which stands at `at`.
 pub(super) fn read_part(
@@ -151,6 +152,7 @@ pub(super) fn read_part(
         reason: row.get(at + 12)?,
         provider: row.get_ref(at + 13)?.as_str_or_null()?.map(codes::parsed).transpose()?,
         changed_at: from_micros(row.get(at + 14)?),
+        asking: row.get::<_, Option<i64>>(at + 15)?.map(from_micros),
     })
 }
 
@@ -196,9 +198,10 @@ pub(super) fn insert_part(
     part: &Part,
 ) -> rusqlite::Result<()> {
     const SQL: &str = "INSERT INTO deliveries (key, id, lane, state, due, deadline, attempts, \
-         forgiven, doubts, resent, recipients, marks, dropped, reason, provider, changed_at) \
+         forgiven, doubts, resent, recipients, marks, dropped, reason, provider, changed_at, \
+         asking) \
          VALUES (:key, :id, :lane, :state, :due, :deadline, :attempts, :forgiven, :doubts, \
-         :resent, :recipients, :marks, :dropped, :reason, :provider, :changed_at)";
+         :resent, :recipients, :marks, :dropped, :reason, :provider, :changed_at, :asking)";
     let id = (part.number > 0).then(|| part.id.as_uuid().as_bytes());
     conn.prepare_cached(SQL)?.execute(named_params! {
         ":key": key_of(row, part.number),
@@ -217,6 +220,7 @@ pub(super) fn insert_part(
         ":reason": part.reason,
         ":provider": part.provider.as_ref().map(ProviderId::as_str),
         ":changed_at": micros(part.changed_at),
+        ":asking": part.asking.map(micros),
     })?;
     Ok(())
 }
@@ -231,7 +235,7 @@ pub(super) fn update_part(
     const SQL: &str = "UPDATE deliveries SET state = :state, due = :due, deadline = :deadline, \
          attempts = :attempts, forgiven = :forgiven, doubts = :doubts, resent = :resent, \
          recipients = :recipients, marks = :marks, dropped = :dropped, reason = :reason, \
-         provider = :provider, changed_at = :changed_at, \
+         provider = :provider, changed_at = :changed_at, asking = :asking, \
          trail = CASE WHEN :trail IS NULL THEN trail \
          ELSE CAST(coalesce(trail, x'') || :trail AS BLOB) END \
          WHERE key = :key";
@@ -250,6 +254,7 @@ pub(super) fn update_part(
         ":reason": part.reason,
         ":provider": part.provider.as_ref().map(ProviderId::as_str),
         ":changed_at": micros(part.changed_at),
+        ":asking": part.asking.map(micros),
         ":trail": trail,
     })?;
     Ok(())

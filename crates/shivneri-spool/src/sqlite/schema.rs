@@ -8,7 +8,11 @@ use super::lock::trouble;
 use crate::OpenError;
 
 /// Each brings the schema from the version of its index to the next. Never changed once released.
-const STEPS: [&str; 1] = [include_str!("schema.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("schema.sql"),
+    // Until when evidence about a doubt is asked for.
+    "ALTER TABLE deliveries ADD COLUMN asking INTEGER",
+];
 
 /// The writing connection, on the newest schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {

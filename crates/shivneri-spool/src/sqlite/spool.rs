@@ -43,6 +43,15 @@ impl AttemptLog for Sqlite {
         let (transition, now) = (transition.clone(), self.shared.clock.now());
         Ok(self.commit(move |ledger| ledger.settle(delivery, &transition, now)).await?)
     }
+
+    async fn clear_up(
+        &self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError> {
+        self.amend(attempt, outcome, transition).await?.or_refused(attempt)
+    }
 }
 
 #[async_trait]

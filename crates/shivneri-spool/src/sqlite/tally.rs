@@ -14,6 +14,8 @@ pub(super) struct Tally {
     pub(super) purged: u64,
     /// Attempts ever begun while an earlier one was in doubt.
     pub(super) possible_duplicates: u64,
+    /// Mail known to have been taken twice.
+    pub(super) confirmed_duplicates: u64,
     /// Attempts in doubt that nothing has settled.
     pub(super) doubtful: u64,
     /// The last event's sequence number.
@@ -25,11 +27,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn named(&self) -> [(&'static str, u64); 6] {
+    fn named(&self) -> [(&'static str, u64); 7] {
         [
             ("accepted", self.accepted),
             ("purged", self.purged),
             ("possible_duplicates", self.possible_duplicates),
+            ("confirmed_duplicates", self.confirmed_duplicates),
             ("doubtful", self.doubtful),
             ("events", self.events),
             ("messages", self.messages),
@@ -49,6 +52,7 @@ impl Tally {
             accepted: meta("accepted")?,
             purged: meta("purged")?,
             possible_duplicates: meta("possible_duplicates")?,
+            confirmed_duplicates: meta("confirmed_duplicates")?,
             doubtful: meta("doubtful")?,
             events: meta("events")?,
             messages: meta("messages")?,

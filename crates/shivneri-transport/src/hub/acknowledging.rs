@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shivneri_core::{Attempt, AttemptLog, DeliveryId, LogError, Outcome, Transition};
+use shivneri_core::{Attempt, AttemptId, AttemptLog, DeliveryId, LogError, Outcome, Transition};
 
 use super::Inner;
 
@@ -42,5 +42,14 @@ impl AttemptLog for Acknowledging {
 
     async fn settle(&self, delivery: DeliveryId, transition: &Transition) -> Result<(), LogError> {
         self.log.settle(delivery, transition).await
+    }
+
+    async fn clear_up(
+        &self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError> {
+        self.log.clear_up(attempt, outcome, transition).await
     }
 }

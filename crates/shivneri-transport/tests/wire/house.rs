@@ -205,6 +205,10 @@ impl AttemptLog for House {
     async fn settle(&self, _: DeliveryId, _: &Transition) -> Result<(), LogError> {
         Ok(())
     }
+
+    async fn clear_up(&self, _: AttemptId, _: &Outcome, _: &Transition) -> Result<(), LogError> {
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -202,6 +202,14 @@ async fn a_dropped_dispatch_gives_its_place_back() {
         async fn settle(&self, _: DeliveryId, _: &Transition) -> Result<(), LogError> {
             Ok(())
         }
+        async fn clear_up(
+            &self,
+            _: AttemptId,
+            _: &Outcome,
+            _: &Transition,
+        ) -> Result<(), LogError> {
+            Ok(())
+        }
     }
     let delivery = delivery();
     let running = dispatcher.dispatch(&delivery, &Never);
@@ -234,4 +242,31 @@ async fn where_everybody_asks_for_a_pause_the_shortest_is_kept() {
     let verdict = dispatcher.dispatch(&delivery(), &()).await.unwrap();
     let Verdict::Deferred(Deferral::Retry { at, .. }) = verdict else { panic!("{verdict:?}") };
     assert!((120..=121).contains(&at.duration_since(before).unwrap().as_secs()));
+}
+
+#[tokio::test]
+async fn where_only_a_free_place_is_missing_nothing_is_backed_off_from() {
+    let narrow = ProviderSettings { window: 1, ..ProviderSettings::default() };
+    for (tried_is_full, soon) in [(false, true), (true, false)] {
+        let registry = Registry::with_seed(HealthPolicy::default(), 1);
+        let settings = |full| if full { narrow.clone() } else { ProviderSettings::default() };
+        let failing = failing("a", 1, Failure::Unavailable);
+        registry.add(Arc::new(failing), settings(tried_is_full)).unwrap();
+        registry.add(Arc::new(accepting("b", 0)), settings(!tried_is_full)).unwrap();
+        let dispatcher = Dispatcher::with_scheduler(registry, || Box::new(RoundRobin::default()));
+        let b: ProviderId = "b".parse().unwrap();
+        let registry = dispatcher.registry();
+        let entry = registry.entry(&b).unwrap();
+        let _taken = if tried_is_full {
+            registry.administer(&b, crate::health::Admin::Draining).unwrap();
+            None
+        } else {
+            registry.permit(&entry, &delivery(), false, Instant::now())
+        };
+        let before = SystemTime::now();
+        let verdict = dispatcher.dispatch(&delivery(), &()).await.unwrap();
+        let Verdict::Deferred(Deferral::Retry { at, .. }) = verdict else { panic!("{verdict:?}") };
+        let wait = at.duration_since(before).unwrap();
+        assert_eq!(wait < Duration::from_millis(500), soon, "it waits {wait:?}");
+    }
 }

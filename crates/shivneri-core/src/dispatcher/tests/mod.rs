@@ -98,6 +98,7 @@ fn word(transition: &Transition) -> &'static str {
         Transition::Rejected { .. } => "rejected",
         Transition::Retry { .. } => "retry",
         Transition::Doubt { .. } => "doubt",
+        Transition::Ask { .. } => "ask",
         Transition::InDoubt { .. } => "in doubt",
         Transition::Expired => "expired",
     }
@@ -125,6 +126,16 @@ impl AttemptLog for Log {
 
     async fn settle(&self, _: DeliveryId, transition: &Transition) -> Result<(), LogError> {
         self.note(format!("settle: {}", word(transition)));
+        Ok(())
+    }
+
+    async fn clear_up(
+        &self,
+        _: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError> {
+        self.note(format!("clear up {}: {}", outcome.word(), word(transition)));
         Ok(())
     }
 }

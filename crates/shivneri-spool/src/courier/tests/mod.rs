@@ -1,3 +1,4 @@
+mod asking;
 mod held;
 mod late;
 mod stopping;
@@ -25,6 +26,7 @@ struct Post {
     registry: Arc<Registry>,
     courier: Arc<Courier>,
     clock: Clock,
+    start: Instant,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Drained>,
 }
@@ -45,14 +47,15 @@ impl Post {
         policy: CourierPolicy,
     ) -> Self {
         let registry = Registry::with_seed(HealthPolicy::default(), 7);
-        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&registry)));
+        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&registry)).with_clock(clock.clone()));
         let courier = Arc::new(Courier::new(Arc::clone(&spool), log, dispatcher, policy));
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn({
             let courier = Arc::clone(&courier);
             async move { courier.run(async { drop(stopped.await) }).await }
         });
-        Self { spool, registry, courier, clock, stop: Some(stop), running }
+        let start = Instant::now();
+        Self { spool, registry, courier, clock, start, stop: Some(stop), running }
     }
 
     fn now(&self) -> SystemTime {

@@ -88,6 +88,15 @@ impl AttemptLog for FailsOnce {
     async fn settle(&self, delivery: DeliveryId, transition: &Transition) -> Result<(), LogError> {
         self.below.settle(delivery, transition).await
     }
+
+    async fn clear_up(
+        &self,
+        attempt: shivneri_core::AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError> {
+        self.below.clear_up(attempt, outcome, transition).await
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,6 +43,7 @@ impl Ledger<'_> {
         if one.end.is_some() && end.is_in_doubt() {
             return Ok(Amended::Unchanged);
         }
+        self.tally.confirmed_duplicates += u64::from(end.is_double_of(&one.attempt, &tries));
         let delivery = after[at].id;
         let open = self.shared.queue().open(delivery);
         rows::close_try(self.conn, key, number, &end)?;

@@ -62,6 +62,7 @@ impl Ledger<'_> {
         rows::close_try(self.conn, lease.key, attempt.number, &end)?;
         lease.open = None;
         lease.part.provider = Some(attempt.provider.clone());
+        self.tally.confirmed_duplicates += u64::from(lease.settled && end.doubles(attempt));
         let doubts = u32::from(end.is_in_doubt());
         self.carry(lease, Some((outcome, doubts)), transition, attempt.message, now)
     }

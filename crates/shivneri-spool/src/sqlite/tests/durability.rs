@@ -27,7 +27,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
     drop(disk.open());
     Connection::open(disk.path()).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
     match Sqlite::open(disk.path(), Options::default()) {
-        Err(OpenError::Newer { found: 99, known: 1, .. }) => {}
+        Err(OpenError::Newer { found: 99, known: 2, .. }) => {}
         other => panic!("{other:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Where a spool reads the time at which an attempt ended.
+//! Where the time of day is read.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -12,7 +12,8 @@ impl Clock {
         Self(Arc::new(now))
     }
 
-    pub(crate) fn now(&self) -> SystemTime {
+    /// The present time.
+    pub fn now(&self) -> SystemTime {
         (self.0)()
     }
 }

@@ -1,0 +1,189 @@
+//! While a doubt is open, whoever may know is asked.
+
+use std::{sync::Arc, time::Duration};
+
+use shivneri_core::{Capabilities, Doubt, Failure, Receipt, SendError};
+use shivneri_testkit::{ScriptedProvider, Step};
+
+use super::{Post, to_b};
+use crate::{
+    Status,
+    contract::fixture::{draft, seconds},
+};
+
+fn strong() -> SendError {
+    SendError::new(Failure::InDoubt(Doubt::Strong), "no answer came")
+}
+
+/// One that can be asked whether an attempt went out.
+fn with_lookup() -> ScriptedProvider {
+    let can = Capabilities { lookup: true, ..Capabilities::default() };
+    ScriptedProvider::new("alpha").with_capabilities(can)
+}
+
+/// One that takes idempotency keys.
+fn with_keys() -> ScriptedProvider {
+    let can = Capabilities { idempotent: true, ..Capabilities::default() };
+    ScriptedProvider::new("alpha").with_capabilities(can)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_after_a_quarter_of_the_wait_settles_what_was_taken() {
+    let post = Post::new();
+    let alpha = post.add(with_lookup().then(Step::AcceptThenFail(strong())), 8);
+    let begun = post.now();
+    let id = post.accept(&to_b()).await;
+    let record = post.until(id, Status::Accepted).await;
+    let took = post.now().duration_since(begun).unwrap();
+    assert!((seconds(15)..seconds(17)).contains(&took), "it took {took:?}");
+    assert_eq!((alpha.call_count(), alpha.lookup_count()), (1, 1));
+    assert!(!record.summary.possible_duplicate && !record.summary.in_doubt);
+    assert_eq!(record.attempts[0].outcome.as_deref(), Some("accepted"));
+    assert_eq!(record.attempts[0].provider_message_id.as_deref(), Some("alpha-1"));
+    assert_eq!(post.spool.stats().await.unwrap().duplicates_bound(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_never_found_is_looked_for_three_times_and_then_sent_again() {
+    let post = Post::new();
+    let alpha = post.add(with_lookup().then(Step::Fail(strong())), 8);
+    let begun = post.now();
+    let id = post.accept(&to_b()).await;
+    for (asked, at) in [(0, 14), (1, 16), (1, 29), (2, 31), (2, 59)] {
+        tokio::time::sleep_until(post.start + seconds(at)).await;
+        assert_eq!(alpha.lookup_count(), asked, "after {at} s");
+        let record = post.record(id).await;
+        assert_eq!((record.status(), record.summary.in_doubt), (Status::Sending, true));
+    }
+    let record = post.until(id, Status::Accepted).await;
+    let took = post.now().duration_since(begun).unwrap();
+    assert!((seconds(60)..seconds(62)).contains(&took), "it took {took:?}");
+    assert_eq!((alpha.call_count(), alpha.lookup_count()), (2, 3));
+    assert!(record.summary.possible_duplicate, "not found is no proof");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_request_is_repeated_by_its_key_and_sends_nothing_twice() {
+    let post = Post::new();
+    let alpha = post.add(with_keys(), 8);
+    alpha.script([
+        Step::AcceptThenFail(strong()),
+        Step::Fail(strong()),
+        Step::fail(Failure::Unavailable),
+        Step::Accept,
+    ]);
+    let beta = post.add(ScriptedProvider::new("beta"), 8);
+    beta.otherwise(Step::fail(Failure::Unavailable));
+    post.registry
+        .administer(&"beta".parse().unwrap(), shivneri_core::health::Admin::Draining)
+        .unwrap();
+    let begun = post.now();
+    let id = post.accept(&to_b()).await;
+    let record = post.until(id, Status::Accepted).await;
+    assert!(post.now().duration_since(begun).unwrap() < seconds(10));
+    assert_eq!(alpha.accepted(), [id], "once, whatever was asked");
+    let keys: Vec<_> = alpha.calls().iter().map(|call| call.attempt.idempotency_key()).collect();
+    assert!(keys.len() == 4 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    assert!(!record.summary.possible_duplicate && !record.summary.in_doubt);
+    let stats = post.spool.stats().await.unwrap();
+    assert_eq!((stats.duplicates_bound(), stats.possible_duplicates), (0, 0));
+    assert_eq!(beta.call_count(), 0, "nobody else is asked meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_mail_is_settled_by_its_key_and_given_up_without() {
+    let mut hold = to_b();
+    hold.on_doubt = Some(shivneri_core::OnDoubt::Hold);
+    let post = Post::new();
+    let alpha = post.add(with_keys().then(Step::AcceptThenFail(strong())), 8);
+    let id = post.accept(&hold).await;
+    post.until(id, Status::Accepted).await;
+    assert_eq!(alpha.accepted(), [id]);
+
+    let post = Post::new();
+    let alpha = post.add(with_lookup().then(Step::Fail(strong())), 8);
+    let begun = post.now();
+    let id = post.accept(&hold).await;
+    post.until(id, Status::InDoubt).await;
+    let took = post.now().duration_since(begun).unwrap();
+    assert!(took >= seconds(60), "it took {took:?}");
+    assert_eq!((alpha.call_count(), alpha.lookup_count()), (1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_does_not_hide_what_another_provider_perhaps_has() {
+    let post = Post::new();
+    let alpha = post.add(ScriptedProvider::new("alpha").then(Step::AcceptThenFail(strong())), 8);
+    let id = post.accept(&to_b()).await;
+    alpha.has_accepted(1).await;
+    let beta = post.add(ScriptedProvider::new("beta"), 8);
+    beta.set_capabilities(Capabilities { idempotent: true, ..Capabilities::default() });
+    beta.script([Step::AcceptThenFail(strong())]);
+    post.registry
+        .administer(&"alpha".parse().unwrap(), shivneri_core::health::Admin::Draining)
+        .unwrap();
+    let record = post.until(id, Status::Accepted).await;
+    assert_eq!((alpha.accepted(), beta.accepted()), (vec![id], vec![id]), "doubled in truth");
+    assert!(record.summary.possible_duplicate, "and shown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_lost_a_recipient_is_not_the_same_any_more() {
+    let post = Post::new();
+    let alpha = post.add(with_keys(), 8);
+    let bad = vec!["b@example.org".parse().unwrap()];
+    let recipients = Failure::Rejected(shivneri_core::Scope::Recipients(bad));
+    alpha.script([Step::Fail(strong()), Step::fail(recipients), Step::Fail(strong())]);
+    let id = post.accept(&draft(&["b@example.org", "c@example.org"])).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    // The first request, its repetition, and none after that had fewer recipients.
+    assert_eq!(alpha.call_count(), 2);
+    assert_eq!(post.record(id).await.status(), Status::Sending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_hangs_keeps_no_other_mail_waiting() {
+    #[derive(Debug)]
+    struct Deaf(Arc<ScriptedProvider>);
+    #[async_trait::async_trait]
+    impl shivneri_core::EmailProvider for Deaf {
+        fn id(&self) -> &shivneri_core::ProviderId {
+            self.0.id()
+        }
+        fn kind(&self) -> &str {
+            "deaf"
+        }
+        fn capabilities(&self) -> Arc<Capabilities> {
+            self.0.capabilities()
+        }
+        async fn send(
+            &self,
+            email: &shivneri_core::Email,
+            attempt: &shivneri_core::Attempt,
+        ) -> Result<Receipt, SendError> {
+            self.0.send(email, attempt).await
+        }
+        async fn lookup(
+            &self,
+            _: &shivneri_core::Attempt,
+        ) -> Result<shivneri_core::Lookup, SendError> {
+            std::future::pending().await
+        }
+        async fn probe(&self) -> Result<(), SendError> {
+            Ok(())
+        }
+    }
+    let post = Post::new();
+    let inner = Arc::new(with_lookup().then(Step::Fail(strong())));
+    let settings = shivneri_core::ProviderSettings { window: 1, ..Default::default() };
+    post.registry.add(Arc::new(Deaf(Arc::clone(&inner))), settings).unwrap();
+    let doubtful = post.accept(&to_b()).await;
+    tokio::time::sleep(seconds(16)).await;
+    // Its one look-up hangs for ten seconds from second 15 on.
+    let begun = post.now();
+    let id = post.accept(&to_b()).await;
+    post.until(id, Status::Accepted).await;
+    assert!(post.now().duration_since(begun).unwrap() < seconds(1));
+    let record = post.until(doubtful, Status::Accepted).await;
+    assert!(record.summary.possible_duplicate);
+}
