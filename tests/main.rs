@@ -5,5 +5,6 @@
 mod agent_loss;
 mod command_line;
 mod harness;
+mod python_agent;
 mod refusals;
 mod restart;

@@ -2,14 +2,15 @@
 //! broken by the stories.
 //!
 //! `fake-provider KIND LOG [HOST:PORT]` prints `listening HOST:PORT`. `POST /_mode/ok` and `/_mode/503` set how it
-//! answers; each accepted mail is one line in LOG: the message's id.
+//! answers; each accepted mail is one line in LOG: the message's id. `GET /_largest` tells the size of
+//! the largest request in bytes.
 
 use std::{
     fs::File,
     io::Write as _,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -33,6 +34,7 @@ struct Api {
     /// The status it answers with; 0: as the API does.
     mode: AtomicU16,
     count: AtomicU64,
+    largest: AtomicUsize,
 }
 
 #[tokio::main]
@@ -47,9 +49,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         log: Mutex::new(File::options().create(true).append(true).open(log)?),
         mode: AtomicU16::new(0),
         count: AtomicU64::new(0),
+        largest: AtomicUsize::new(0),
     });
     let router = Router::new()
         .route("/_mode/{mode}", post(set_mode))
+        .route("/_largest", get(largest))
         .route("/{*path}", get(probe).post(send))
         .layer(DefaultBodyLimit::max(64 << 20))
         .with_state(api);
@@ -62,6 +66,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn set_mode(State(api): State<Arc<Api>>, Path(mode): Path<String>) -> StatusCode {
     api.mode.store(mode.parse().unwrap_or(0), Relaxed);
     StatusCode::NO_CONTENT
+}
+
+async fn largest(State(api): State<Arc<Api>>) -> String {
+    api.largest.load(Relaxed).to_string()
 }
 
 fn broken(api: &Api) -> Option<Response> {
@@ -83,6 +91,7 @@ async fn send(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: B
     let Some(id) = message_id(&headers, &body) else {
         return json(StatusCode::BAD_REQUEST, format!(r#"{{"message":"no id in {uri}"}}"#));
     };
+    api.largest.fetch_max(body.len(), Relaxed);
     let line = format!("{id}\n");
     api.log
         .lock()

@@ -82,4 +82,10 @@ impl Endpoint {
         let url = format!("{}/_mode/{mode}", self.url());
         reqwest::Client::new().post(url).send().await.unwrap().error_for_status().unwrap();
     }
+
+    /// The size of the largest request it took, in bytes.
+    pub(crate) async fn largest(&self) -> usize {
+        let answer = reqwest::get(format!("{}/_largest", self.url())).await.unwrap();
+        answer.text().await.unwrap().parse().unwrap()
+    }
 }

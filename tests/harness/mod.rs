@@ -3,11 +3,13 @@
 mod endpoint;
 mod process;
 mod server;
+mod stage;
 mod traffic;
 
 pub(crate) use endpoint::Endpoint;
-pub(crate) use process::{Agent, Process, program};
+pub(crate) use process::{Agent, Process, program, python_agent};
 pub(crate) use server::Server;
+pub(crate) use stage::{QUICK, Stage, StartAgent};
 pub(crate) use traffic::{Books, Traffic};
 
 use std::sync::Mutex;

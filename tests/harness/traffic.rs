@@ -24,19 +24,24 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// Hands over so many mails a second; every one must be acknowledged.
     pub(crate) fn start(server: &Server, rate: u32) -> Self {
-        Self::with(server, rate, Refusals::Fail)
+        Self::with(server, rate, Refusals::Fail, "resend")
     }
 
     /// The same to a server that goes away meanwhile: what was not acknowledged is nobody's.
     pub(crate) fn start_until_refused(server: &Server, rate: u32) -> Self {
-        Self::with(server, rate, Refusals::Forgive)
+        Self::with(server, rate, Refusals::Forgive, "resend")
     }
 
-    fn with(server: &Server, rate: u32, refusals: Refusals) -> Self {
+    /// Mail that is rather held than sent again when an attempt is in doubt.
+    pub(crate) fn start_on_hold(server: &Server, rate: u32) -> Self {
+        Self::with(server, rate, Refusals::Fail, "hold")
+    }
+
+    fn with(server: &Server, rate: u32, refusals: Refusals, on_doubt: &'static str) -> Self {
         let (stop, stopped) = watch::channel(false);
         let ids = Arc::new(Mutex::new(Vec::new()));
         let url = server.url("/v1/messages");
-        let task = tokio::spawn(send(url, rate, stopped, Arc::clone(&ids), refusals));
+        let task = tokio::spawn(send(url, rate, stopped, Arc::clone(&ids), refusals, on_doubt));
         Self { task, stop, ids }
     }
 
@@ -71,6 +76,7 @@ async fn send(
     stopped: watch::Receiver<bool>,
     ids: Arc<Mutex<Vec<String>>>,
     refusals: Refusals,
+    on_doubt: &'static str,
 ) {
     let client = reqwest::Client::new();
     let mut ticker = interval(Duration::from_secs(1) / rate);
@@ -84,6 +90,7 @@ async fn send(
             "to": [format!("customer-{number}@example.org")],
             "subject": format!("Order {number}"),
             "text": "Thank you.",
+            "on_doubt": on_doubt,
         });
         let (request, ids) = (client.post(&url).json(&mail), Arc::clone(&ids));
         running.spawn(async move {
