@@ -6,7 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use shivneri_core::{Attempt, AttemptId, DeliveryId, Lane, MessageId, Outcome, Transition};
+use shivneri_core::{
+    Attempt, AttemptId, DeliveryId, Lane, MessageId, Outcome, Transition, decision,
+};
 
 use super::stored::Stored;
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
         End, Lease, Part, Queue, Try,
         message::{self, Late},
         queue::{PART_BITS, key_of},
+        tries::interrupted,
     },
 };
 
@@ -71,6 +74,29 @@ impl Book {
             closed: false,
             earlier: false,
         }
+    }
+
+    /// What the next owner finds: attempts that were open are in doubt, and nothing is leased.
+    pub(super) fn taken_over(mut self, lanes: &[Arc<Lane>], now: SystemTime) -> Self {
+        let empty = || Queue::new(lanes.iter().map(Arc::as_ref));
+        self.queue = empty();
+        let mut open = Vec::new();
+        for stored in self.messages.values() {
+            let is_open = |one: &&Try| one.end.is_none();
+            let ids = stored.tries.iter().filter(is_open).map(|one| one.attempt.id);
+            open.extend(ids.map(|id| (id, lanes[stored.lane].doubt_wait)));
+        }
+        for (attempt, wait) in open {
+            self.amend(attempt, &interrupted(), &decision::ask_later(wait, now), now);
+        }
+        self.queue = empty();
+        for stored in self.messages.values() {
+            for part in stored.parts.iter().filter(|part| !part.state.is_final()) {
+                self.queue.push(stored.lane, part.due, key_of(stored.row, part.number));
+            }
+        }
+        self.earlier = false;
+        self
     }
 
     pub(super) fn accept(

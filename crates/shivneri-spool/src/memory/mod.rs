@@ -1,5 +1,5 @@
-//! A spool in memory: the whole contract but for surviving its process. For tests, simulations,
-//! and programs that keep mail elsewhere.
+//! A spool in memory: the whole contract but for surviving its process, and a model of that too
+//! ([`Memory::reopen`]). For tests, simulations, and programs that keep mail elsewhere.
 
 mod book;
 mod spool;
@@ -15,13 +15,11 @@ use uuid::Uuid;
 use self::book::Book;
 use crate::{Clock, SpoolError};
 
-/// The owner's epoch: there is only ever one.
-const EPOCH: u64 = 1;
-
 /// A spool in memory. It needs no thread and no runtime of its own.
 #[derive(Debug)]
 pub struct Memory {
     incarnation: Uuid,
+    epoch: u64,
     lanes: Vec<Arc<Lane>>,
     max_messages: u64,
     clock: Clock,
@@ -42,11 +40,34 @@ impl Memory {
         Arc::new(Self {
             book: Mutex::new(Book::new(&lanes)),
             incarnation: Uuid::new_v4(),
+            epoch: 1,
             lanes,
             max_messages: options.max_messages,
             clock: options.clock.clone(),
             earlier: Notify::new(),
             last_event: watch::Sender::new(0),
+        })
+    }
+
+    /// The spool as its next owner finds it after this one was killed: every commit is there, no
+    /// lease is, and attempts that were open are in doubt. This one commits nothing any more.
+    pub fn reopen(&self) -> Arc<Self> {
+        let book = {
+            let mut book = self.book();
+            let mut closed = Book::new(&self.lanes);
+            closed.closed = true;
+            std::mem::replace(&mut *book, closed)
+        };
+        let last_event = book.last_event;
+        Arc::new(Self {
+            book: Mutex::new(book.taken_over(&self.lanes, self.clock.now())),
+            incarnation: self.incarnation,
+            epoch: self.epoch + 1,
+            lanes: self.lanes.clone(),
+            max_messages: self.max_messages,
+            clock: self.clock.clone(),
+            earlier: Notify::new(),
+            last_event: watch::Sender::new(last_event),
         })
     }
 
@@ -76,11 +97,11 @@ impl Memory {
         result
     }
 
-    fn check_epoch(attempt: &Attempt) -> Result<(), SpoolError> {
-        if attempt.epoch == EPOCH {
+    fn check_epoch(&self, attempt: &Attempt) -> Result<(), SpoolError> {
+        if attempt.epoch == self.epoch {
             Ok(())
         } else {
-            Err(SpoolError::StaleEpoch { theirs: attempt.epoch, ours: EPOCH })
+            Err(SpoolError::StaleEpoch { theirs: attempt.epoch, ours: self.epoch })
         }
     }
 }

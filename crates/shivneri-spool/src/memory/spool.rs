@@ -10,7 +10,7 @@ use shivneri_core::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{EPOCH, Memory, stored::Stored};
+use super::{Memory, stored::Stored};
 use crate::{
     Acceptance, Amended, Audit, Change, Collected, Commits, Duplicates, Event, Evidence, Incoming,
     MessageRecord, OpenAttempt, Page, Park, Retention, Search, Shelf, Spool, SpoolError,
@@ -21,7 +21,7 @@ use crate::{
 #[async_trait]
 impl AttemptLog for Memory {
     async fn begin(&self, attempt: &Attempt) -> Result<(), LogError> {
-        Self::check_epoch(attempt)?;
+        self.check_epoch(attempt)?;
         Ok(self.write(|book| book.begin(attempt))?)
     }
 
@@ -31,7 +31,7 @@ impl AttemptLog for Memory {
         outcome: &Outcome,
         transition: &Transition,
     ) -> Result<(), LogError> {
-        Self::check_epoch(attempt)?;
+        self.check_epoch(attempt)?;
         let now = self.clock.now();
         Ok(self.write(|book| book.end(attempt, outcome, transition, now))?)
     }
@@ -54,7 +54,7 @@ impl AttemptLog for Memory {
 #[async_trait]
 impl Spool for Memory {
     fn epoch(&self) -> u64 {
-        EPOCH
+        self.epoch
     }
 
     fn incarnation(&self) -> Uuid {
@@ -93,7 +93,7 @@ impl Spool for Memory {
                     book.queue.put_back(lane, due, key);
                     return None;
                 }
-                book.lease(&self.lanes, EPOCH, lane, key, now)
+                book.lease(&self.lanes, self.epoch, lane, key, now)
             };
             Ok(taken.into_iter().filter_map(lease).collect())
         })
@@ -107,7 +107,8 @@ impl Spool for Memory {
         self.write(|book| {
             let mut keys = book.decidable(&self.lanes, max, now);
             keys.retain(|(_, key)| book.queue.claim(*key));
-            let lease = |(lane, key): (usize, i64)| book.lease(&self.lanes, EPOCH, lane, key, now);
+            let lease =
+                |(lane, key): (usize, i64)| book.lease(&self.lanes, self.epoch, lane, key, now);
             Ok(keys.into_iter().filter_map(lease).collect())
         })
     }
@@ -204,7 +205,7 @@ impl Spool for Memory {
     }
 
     async fn attempt(&self, id: AttemptId) -> Result<Option<OpenAttempt>, SpoolError> {
-        Ok(self.book().open_attempt(&self.lanes, EPOCH, id))
+        Ok(self.book().open_attempt(&self.lanes, self.epoch, id))
     }
 
     async fn unsettled(&self, agent: &AgentId) -> Result<Vec<UnsettledAttempt>, SpoolError> {

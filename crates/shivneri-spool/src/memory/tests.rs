@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use proptest::prelude::*;
@@ -12,20 +12,30 @@ use crate::{
     },
 };
 
-struct InMemory;
+/// Remembers what it opened: the suite has them as `dyn Spool` only.
+#[derive(Default)]
+struct InMemory(Mutex<Vec<Arc<Memory>>>);
 
 #[async_trait]
 impl Subject for InMemory {
     async fn open(&self) -> Arc<dyn Spool> {
-        Memory::new()
+        let spool = Memory::new();
+        self.0.lock().unwrap().push(Arc::clone(&spool));
+        spool
     }
 
-    async fn crash(&self, _: Arc<dyn Spool>) -> Option<Arc<dyn Spool>> {
-        None
+    async fn crash(&self, spool: Arc<dyn Spool>) -> Option<Arc<dyn Spool>> {
+        let mut opened = self.0.lock().unwrap();
+        let same = |one: &&Arc<Memory>| {
+            (one.incarnation, one.epoch) == (spool.incarnation(), spool.epoch())
+        };
+        let next = opened.iter().find(same).expect("it was opened here").reopen();
+        opened.push(Arc::clone(&next));
+        Some(next)
     }
 }
 
-crate::spool_contract!(InMemory);
+crate::spool_contract!(InMemory::default());
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]

@@ -8,7 +8,7 @@ use std::{
 
 use shivneri_core::{AttemptId, Delivery, EmailAddress, Lane, MessageId, decision};
 
-use super::{EPOCH, book::Book, stored::Stored};
+use super::{book::Book, stored::Stored};
 use crate::{
     Audit, Change, Cursor, LaneStats, MessageRecord, OpenAttempt, Page, RecipientRecord, Search,
     Stats, Status, Summary, Waiting,
@@ -47,12 +47,13 @@ impl Book {
                 .take(max)
                 .collect::<Vec<_>>()
         };
+        // What is decided does not depend on whose epoch it is.
         let ends = |stored: &Stored, part: &Part| {
             let tried = stored.tries_of(part.id);
             part.deadline > now
                 && part.doubts > 0
                 && part.due <= now
-                && delivery(stored, part, &lanes[stored.lane], EPOCH, tried)
+                && delivery(stored, part, &lanes[stored.lane], 0, tried)
                     .is_ok_and(|delivery| decision::overdue(&delivery, now).is_some())
         };
         let mut keys = of_all(&ends, max.div_ceil(2));
