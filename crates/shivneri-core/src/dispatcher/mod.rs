@@ -29,9 +29,9 @@ use crate::{
 
 /// Grace on top of an attempt's timeout before a provider that breaks its contract is given up.
 const GRACE: Duration = Duration::from_secs(5);
-/// How soon mail that was certainly not sent is due again where another provider could take it but
-/// for a free place.
-const BUSY: Duration = Duration::from_millis(50);
+/// How soon mail is due again that no provider was asked about, for want of a place or because its
+/// agent went away; doubled with each attempt.
+const SOON: Duration = Duration::from_millis(50);
 /// Failures that put a message into quarantine, if at least two providers had them.
 const POISONOUS: usize = 3;
 
@@ -261,11 +261,15 @@ impl Dispatcher {
                 Transition::Rejected { reason }
             };
         }
-        let at = if nobody.busy {
-            // A place is all that is missing: that is no failure to back off from.
-            now + BUSY
+        let at = decision::retry_at(delivery, nobody.pause, now, self.registry.draw());
+        // A place is all that is missing, or it never reached a provider: that is no failure to
+        // back off from, unless it goes on.
+        let soon = nobody.busy || outcome.error().is_some_and(SendError::is_not_started);
+        let at = if soon {
+            let times = delivery.history.len().saturating_sub(1).min(16);
+            at.min(now + SOON * (1 << times))
         } else {
-            decision::retry_at(delivery, nobody.pause, now, self.registry.draw())
+            at
         };
         Transition::Retry { at, reason: format!("{}: {said}", outcome.word()) }
     }

@@ -61,3 +61,19 @@ fn migrate(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_commit_is_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = open_writer(&dir.path().join("spool.db")).unwrap();
+        let pragma = |name| conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
+        // 2 is FULL: in WAL mode it syncs the log before a commit returns, 1 (NORMAL) does not.
+        assert_eq!(pragma("synchronous").map(|mode: i64| mode), Ok(2));
+        let journal = conn.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+        assert_eq!(journal, Ok("wal".to_owned()));
+    }
+}

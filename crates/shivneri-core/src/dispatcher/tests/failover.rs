@@ -270,3 +270,32 @@ async fn where_only_a_free_place_is_missing_nothing_is_backed_off_from() {
         assert_eq!(wait < Duration::from_millis(500), soon, "it waits {wait:?}");
     }
 }
+
+#[tokio::test]
+async fn what_its_agent_never_began_is_not_backed_off_from_unless_that_goes_on() {
+    let gives_back = provider("a", 2, |_, _| Err(SendError::not_started("the agent went away")));
+    let dispatcher = dispatcher(vec![gives_back]);
+    let mut delivery = delivery();
+    for (earlier, longest) in [(0, 50), (2, 200)] {
+        while delivery.history.len() < earlier {
+            in_past(&mut delivery, PastEnd::Uncounted);
+        }
+        let before = SystemTime::now();
+        let verdict = dispatcher.dispatch(&delivery, &()).await.unwrap();
+        let Verdict::Deferred(Deferral::Retry { at, .. }) = verdict else { panic!("{verdict:?}") };
+        let wait = at.duration_since(before).unwrap();
+        let longest = Duration::from_millis(longest);
+        assert!((longest..longest + Duration::from_millis(100)).contains(&wait), "{wait:?}");
+    }
+}
+
+fn in_past(delivery: &mut Delivery, end: PastEnd) {
+    delivery.history.push(PastAttempt {
+        id: AttemptId::new(),
+        number: delivery.next_number(),
+        provider: "a".parse().unwrap(),
+        end,
+        possible_duplicate: false,
+        ended_at: SystemTime::now(),
+    });
+}

@@ -57,3 +57,41 @@ async fn what_was_handed_over_is_committed_although_its_caller_has_gone() {
     let spool: Arc<dyn Spool> = disk.open();
     assert_eq!(record(&spool, id).await.id(), id);
 }
+
+#[tokio::test]
+async fn nothing_is_acknowledged_whose_commit_fails() {
+    let disk = OnDisk::new();
+    let spool = disk.open();
+    let other = rusqlite::Connection::open(disk.path()).unwrap();
+    // While another holds the database, what is handed over gathers into one group; the mail at
+    // its end can't be written.
+    other.execute_batch("BEGIN IMMEDIATE; DROP TABLE bodies").unwrap();
+    let mut puts = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let spool = Arc::clone(&spool);
+        puts.spawn(async move {
+            let key = number.to_string();
+            let put = spool.put(crate::Shelf::Providers, &key, Some(vec![1])).await;
+            put.ok().map(|_| key)
+        });
+    }
+    let failing = tokio::spawn({
+        let spool = Arc::clone(&spool);
+        async move { spool.accept(incoming(&draft(&["b@x.org"]), now())).await }
+    });
+    // Everything is handed over once each task was polled.
+    tokio::task::yield_now().await;
+    other.execute_batch("COMMIT").unwrap();
+    assert!(failing.await.unwrap().is_err());
+    let mut kept = other.prepare("SELECT key FROM shelves").unwrap();
+    let kept = kept.query_map([], |row| row.get(0)).unwrap();
+    let kept: Vec<String> = kept.collect::<Result<_, _>>().unwrap();
+    let mut refused = 0;
+    while let Some(put) = puts.join_next().await {
+        match put.unwrap() {
+            Some(acknowledged) => assert!(kept.contains(&acknowledged), "{acknowledged} is lost"),
+            None => refused += 1,
+        }
+    }
+    assert!(refused > 0, "the failed group held nothing else");
+}
