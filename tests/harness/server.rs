@@ -78,22 +78,6 @@ impl Server {
         found["status"].as_str().map(str::to_owned)
     }
 
-    /// Looks until so many sends run at a provider.
-    pub(crate) async fn wait_for_in_flight(&self, provider: &str, count: u64) {
-        let begun = Instant::now();
-        let mut ticker = interval(Duration::from_millis(20));
-        loop {
-            let providers = self.get("/v1/providers").await;
-            let mut all = providers["data"].as_array().unwrap().iter();
-            let found = all.find(|p| p["id"] == provider).unwrap();
-            if found["in_flight"].as_u64().unwrap() >= count {
-                return;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(10), "not {count} in flight: {found}");
-            ticker.tick().await;
-        }
-    }
-
     /// Looks until a provider has one of these statuses.
     pub(crate) async fn wait_for_status(&self, provider: &str, wanted: &[&str], within: Duration) {
         let begun = Instant::now();

@@ -1,6 +1,7 @@
 """An agent for one Mailgun account, written from docs/agent-protocol.md.
 
-    SHIVNERI_AGENT_TOKEN=… MAILGUN_API_KEY=… python3 tests/python_agent --id mailgun-1 --domain example.com
+    SHIVNERI_AGENT_TOKEN=… MAILGUN_API_KEY=… \\
+        python3 tests/python_agent --id mailgun-1 --provider mailgun --domain example.com
 
 Needs grpcio, protobuf, protoc and its gRPC plugin; in Debian: python3-grpcio, python3-protobuf,
 protobuf-compiler, protobuf-compiler-grpc.

@@ -40,6 +40,7 @@ class Journal:
         try:
             fcntl.flock(self.owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.owner.close()
             raise InUse(f"{directory} is in use by another agent") from None
         boot = BOOT.read_text().strip()
         if not self._read() or self.head["boot"] != boot:

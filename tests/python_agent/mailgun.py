@@ -131,7 +131,8 @@ class Mailgun:
                     raise http.client.IncompleteRead(text, response.length)
             except (OSError, http.client.HTTPException) as error:
                 return wire.failed("IN_DOUBT_STRONG", "PROVIDER", f"no answer: {error!r}")
-            return response.status, response.getheader("Retry-After", ""), text.decode(errors="replace")
+            retry_after = response.getheader("Retry-After", "")
+            return response.status, retry_after, text.decode(errors="replace")
         finally:
             connection.close()
 

@@ -135,7 +135,8 @@ class Session:
             self.superseded = True
             self.call.cancel()
         elif kind == "probe_request":
-            threading.Thread(target=self._probe, args=(frame.probe_request.id,)).start()
+            question = (frame.probe_request.id,)
+            threading.Thread(target=self._probe, args=question, daemon=True).start()
         elif kind == "lookup_request":
             cannot = messages.CannotTell()
             report = messages.LookupReport(id=frame.lookup_request.id, cannot_tell=cannot)
