@@ -74,6 +74,8 @@ impl Bodies {
                 }
             }
             whole.push(data, announced as usize);
+            #[cfg(feature = "failpoints")]
+            shivneri_failpoint::hit("request.part");
         }
         Ok(Held { bytes: whole.into_bytes(), room })
     }

@@ -63,6 +63,8 @@ impl Body for Handover {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("request.body");
         let length = self.rest.len().min(PIECE);
         let piece = self.rest.split_to(length);
         let state = if self.rest.is_empty() { DONE } else { BEGUN };

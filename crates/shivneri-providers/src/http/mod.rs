@@ -129,6 +129,8 @@ impl Http {
             let response = call.await.map_err(Trouble::Call)?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = read(response).await.map_err(|error| Trouble::Cut(status, error))?;
+            #[cfg(feature = "failpoints")]
+            shivneri_failpoint::hit("answer.read");
             let handed_over = progress.is_handed_over();
             Ok::<_, Trouble>(Reply {
                 status,

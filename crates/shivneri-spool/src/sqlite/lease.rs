@@ -63,6 +63,8 @@ impl Sqlite {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("lease.taken");
         self.lease_with(move |shared| shared.read_leases(&keys, now, Need::Due)).await
     }
 

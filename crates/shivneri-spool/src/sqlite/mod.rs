@@ -173,6 +173,10 @@ impl Sqlite {
                 sweep.find(conn, retention, now)
             })
             .await?;
+        #[cfg(feature = "failpoints")]
+        if !bodies.is_empty() {
+            shivneri_failpoint::hit("collect.found");
+        }
         let mut collected = Collected::default();
         // In small operations, so that mail is never kept waiting for long.
         for rows in bodies.chunks(64).map(<[i64]>::to_vec) {

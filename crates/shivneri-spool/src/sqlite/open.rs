@@ -176,6 +176,8 @@ fn recover(writer: &mut Writer) -> Result<(), Trouble> {
         write_meta(ledger.conn, RESTORED, 0)?;
     }
     writer.tally.store(&before, &writer.conn)?;
+    #[cfg(feature = "failpoints")]
+    shivneri_failpoint::hit("recover.decided");
     transaction.commit()?;
     shared.committed(&writer.tally, &before, Vec::new(), 0, std::time::Duration::ZERO);
     Ok(())

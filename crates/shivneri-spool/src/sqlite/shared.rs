@@ -124,6 +124,8 @@ impl Shared {
             self.earlier.notify_one();
         }
         if tally.events != before.events {
+            #[cfg(feature = "failpoints")]
+            shivneri_failpoint::hit("event.committed");
             self.last_event.send_replace(tally.events);
         }
     }

@@ -25,7 +25,12 @@ use crate::{
 impl AttemptLog for Sqlite {
     async fn begin(&self, attempt: &Attempt) -> Result<(), LogError> {
         let attempt = attempt.clone();
-        Ok(self.commit(move |ledger| ledger.begin(&attempt)).await?)
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("begin.asked");
+        self.commit(move |ledger| ledger.begin(&attempt)).await?;
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("begin.committed");
+        Ok(())
     }
 
     async fn end(
@@ -36,7 +41,12 @@ impl AttemptLog for Sqlite {
     ) -> Result<(), LogError> {
         let now = self.shared.clock.now();
         let (attempt, outcome, transition) = (attempt.clone(), outcome.clone(), transition.clone());
-        Ok(self.commit(move |ledger| ledger.end(&attempt, &outcome, &transition, now)).await?)
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("end.asked");
+        self.commit(move |ledger| ledger.end(&attempt, &outcome, &transition, now)).await?;
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("end.committed");
+        Ok(())
     }
 
     async fn settle(&self, delivery: DeliveryId, transition: &Transition) -> Result<(), LogError> {
@@ -75,7 +85,10 @@ impl Spool for Sqlite {
         let lane = lanes.rules.iter().position(|lane| lane.name == *name);
         let lane = lane.ok_or_else(|| SpoolError::UnknownLane(name.clone()))?;
         let prepared = Prepared::new(incoming, lane, lanes.ids[lane], &lanes.rules[lane])?;
-        self.commit(move |ledger| ledger.accept(prepared)).await
+        let accepted = self.commit(move |ledger| ledger.accept(prepared)).await?;
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("accept.committed");
+        Ok(accepted)
     }
 
     async fn lease(&self, max: usize, now: SystemTime) -> Result<Vec<Delivery>, SpoolError> {

@@ -140,6 +140,10 @@ impl Writer {
         }
         let due = ledger.due;
         self.tally.store(before, &self.conn).map_err(sql)?;
+        #[cfg(feature = "failpoints")]
+        if shivneri_failpoint::fails("commit.sync") {
+            return Err("the disk did not sync".to_owned());
+        }
         self.conn.prepare_cached("COMMIT").map_err(sql)?.execute([]).map_err(sql)?;
         Ok(due)
     }

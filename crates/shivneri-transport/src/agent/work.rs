@@ -55,6 +55,8 @@ struct Ready {
 
 pub(super) async fn carry(shared: Arc<Shared>, link: Arc<Link>, arrived: Arrived) {
     let id = arrived.id;
+    #[cfg(feature = "failpoints")]
+    shivneri_failpoint::hit("offer.arrived");
     let failure = match start(&shared, &link, arrived).await {
         Ok((ready, attempt)) => return send(&shared, ready, attempt).await,
         Err(Idle::Silent) => return,
@@ -98,6 +100,8 @@ async fn start(
             return Err(Idle::GiveBack(why));
         }
     }
+    #[cfg(feature = "failpoints")]
+    shivneri_failpoint::hit("start.journalled");
     // The write may have taken long; what is late now has still not begun, and the journal has
     // to say so before the server does.
     if Instant::now() >= valid_until {
@@ -202,6 +206,8 @@ async fn conclude(shared: &Shared, id: AttemptId, outcome: Outcome) {
         // Reported all the same: it is the truth, and only a restart would forget it.
         shared.broke(error);
     }
+    #[cfg(feature = "failpoints")]
+    shivneri_failpoint::hit("end.journalled");
     if let Some(link) = shared.link() {
         link.report(id, &outcome).await;
     }

@@ -110,6 +110,8 @@ impl JournalFile {
             record.append_to(&mut buffer);
             book.apply(record);
         }
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("journal.recovered");
         opened.append(&buffer, Sync::Now)?;
         Ok((opened, book))
     }

@@ -103,6 +103,8 @@ impl Ledger<'_> {
         self.tally.add(message.lane, Status::Queued);
         self.event(row, Face { status, in_doubt: false }, at)?;
         self.due.push(super::Due { lane, at: part.due, key: key_of(row, part.number) });
+        #[cfg(feature = "failpoints")]
+        shivneri_failpoint::hit("accept.written");
         Ok(Acceptance::New { id, status })
     }
 }
