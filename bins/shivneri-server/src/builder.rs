@@ -172,6 +172,7 @@ pub(crate) async fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartE
     let options = Options {
         lanes: config.lanes.clone(),
         max_messages: config.max_messages,
+        min_free_disk: config.min_free_disk,
         ..Options::default()
     };
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(path, options)).await;

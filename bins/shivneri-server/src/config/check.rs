@@ -50,6 +50,7 @@ pub(super) fn checked(file: File, flags: &Overrides, dev: bool) -> Result<Config
         agents,
         spool,
         max_messages: positive("spool.max_messages", file.spool.max_messages.unwrap_or(5_000_000))?,
+        min_free_disk: file.spool.min_free_disk.unwrap_or(1 << 30),
         keep_bodies: file.retention.body.unwrap_or(days(3)),
         keep_messages: file.retention.message.unwrap_or(days(30)),
         scheduler: file.scheduler.policy.unwrap_or_else(|| "least-latency".to_owned()),
@@ -77,7 +78,6 @@ fn refuse_what_is_not_built(file: &File) -> Result<(), ConfigError> {
         ("route", file.route.is_some()),
         ("http.tls", file.http.tls.is_some()),
         ("agents.tls", file.agents.tls.is_some()),
-        ("spool.min_free_disk", file.spool.min_free_disk.is_some()),
         ("spool.require_sync_standby", file.spool.require_sync_standby.is_some()),
     ]);
     let of = |list: &str, index: usize, key: &str| format!("{list}[{index}].{key}");

@@ -33,6 +33,8 @@ pub struct Config {
     pub spool: PathBuf,
     /// Unfinished messages that the spool takes at most.
     pub max_messages: u64,
+    /// Free bytes of the spool's disk below which it takes no more mail; 0: not looked at.
+    pub min_free_disk: u64,
     /// How long bodies are kept after the final state.
     pub keep_bodies: Duration,
     /// How long messages are kept after the final state.

@@ -49,7 +49,8 @@ pub(super) struct Agents {
 pub(super) struct Spool {
     pub(super) url: Option<String>,
     pub(super) max_messages: Option<u64>,
-    pub(super) min_free_disk: Option<Value>,
+    #[serde(deserialize_with = "size")]
+    pub(super) min_free_disk: Option<u64>,
     pub(super) require_sync_standby: Option<Value>,
 }
 

@@ -39,6 +39,8 @@ fn a_whole_file_is_read() {
         [http]
         listen = "127.0.0.1:0"
         max_body = "1MiB"
+        [spool]
+        min_free_disk = "2GiB"
         [scheduler]
         policy = "weighted"
         [health]
@@ -75,6 +77,7 @@ fn a_whole_file_is_read() {
     .unwrap();
     assert_eq!((config.max_body, config.scheduler.as_str()), (1 << 20, "weighted"));
     assert_eq!(config.health.ramp, Duration::from_secs(10));
+    assert_eq!((config.min_free_disk, Config::dev().min_free_disk), (2 << 30, 1 << 30));
     let [sendgrid, mailgun] = config.providers.as_slice() else { panic!("two providers") };
     assert!(sendgrid.hosted && !mailgun.hosted);
     assert_eq!(sendgrid.own.0["api_key"], "SG.secret");
