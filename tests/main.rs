@@ -4,7 +4,12 @@
 
 mod agent_loss;
 mod command_line;
+mod crash_points;
+mod crash_recovery;
+mod drain;
+mod full_disk;
 mod harness;
+mod idempotency;
 mod python_agent;
 mod refusals;
 mod restart;

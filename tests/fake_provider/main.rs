@@ -1,16 +1,17 @@
 //! An email API that takes everything and writes down what it took, to be killed, stopped and
 //! broken by the stories.
 //!
-//! `fake-provider KIND LOG [HOST:PORT]` prints `listening HOST:PORT`. `POST /_mode/ok` and `/_mode/503` set how it
-//! answers; each accepted mail is one line in LOG: the message's id. `GET /_largest` tells the size of
-//! the largest request in bytes.
+//! `fake-provider KIND LOG [HOST:PORT]` prints `listening HOST:PORT`. `POST /_mode/ok`,
+//! `/_mode/503` and `/_mode/hold` set how it answers: as the API does, with a status, or not before
+//! another mode is set. Each mail it took is one line in LOG: the message's id. `GET
+//! /_largest` tells the size of the largest request in bytes.
 
 use std::{
     fs::File,
     io::Write as _,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -23,16 +24,25 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
+use tokio::sync::watch;
 
 /// How long a mail takes.
 const LATENCY: Duration = Duration::from_millis(20);
+
+/// How it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    AsTheApiDoes,
+    Broken(StatusCode),
+    /// It takes the mail and says nothing.
+    Hold,
+}
 
 #[derive(Debug)]
 struct Api {
     kind: String,
     log: Mutex<File>,
-    /// The status it answers with; 0: as the API does.
-    mode: AtomicU16,
+    mode: watch::Sender<Mode>,
     count: AtomicU64,
     largest: AtomicUsize,
 }
@@ -47,7 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let api = Arc::new(Api {
         kind,
         log: Mutex::new(File::options().create(true).append(true).open(log)?),
-        mode: AtomicU16::new(0),
+        mode: watch::Sender::new(Mode::AsTheApiDoes),
         count: AtomicU64::new(0),
         largest: AtomicUsize::new(0),
     });
@@ -64,7 +74,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn set_mode(State(api): State<Arc<Api>>, Path(mode): Path<String>) -> StatusCode {
-    api.mode.store(mode.parse().unwrap_or(0), Relaxed);
+    let mode = match mode.as_str() {
+        "ok" => Mode::AsTheApiDoes,
+        "hold" => Mode::Hold,
+        status => match status.parse() {
+            Ok(status) => Mode::Broken(status),
+            Err(_) => return StatusCode::BAD_REQUEST,
+        },
+    };
+    api.mode.send_replace(mode);
     StatusCode::NO_CONTENT
 }
 
@@ -73,9 +91,10 @@ async fn largest(State(api): State<Arc<Api>>) -> String {
 }
 
 fn broken(api: &Api) -> Option<Response> {
-    let mode = api.mode.load(Relaxed);
-    let status = StatusCode::from_u16(mode).ok()?;
-    Some((status, "out of order").into_response())
+    match *api.mode.borrow() {
+        Mode::Broken(status) => Some((status, "out of order").into_response()),
+        Mode::AsTheApiDoes | Mode::Hold => None,
+    }
 }
 
 async fn probe(State(api): State<Arc<Api>>) -> Response {
@@ -98,6 +117,9 @@ async fn send(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: B
         .expect("no holder panics")
         .write_all(line.as_bytes())
         .expect("the log is writable");
+    let mut mode = api.mode.subscribe();
+    // The sender lives as long as `api`.
+    let _ = mode.wait_for(|mode| *mode != Mode::Hold).await;
     let number = api.count.fetch_add(1, Relaxed);
     match api.kind.as_str() {
         "sendgrid" => {

@@ -1,13 +1,25 @@
 //! The processes of a story and what can be done to them.
 
+mod agent;
+mod agent_python;
+mod crowd;
 mod endpoint;
+pub(crate) mod ledger;
 mod process;
+mod programs;
+pub(crate) mod seed;
 mod server;
 mod stage;
 mod traffic;
 
+pub(crate) use agent::Agent;
+pub(crate) use agent_python::python_agent;
+pub(crate) use crowd::{Acknowledged, Crowd};
 pub(crate) use endpoint::Endpoint;
-pub(crate) use process::{Agent, Process, program, python_agent};
+pub(crate) use ledger::Ledger;
+pub(crate) use process::{Fails, Process};
+pub(crate) use programs::{Build, program, program_of};
+pub(crate) use seed::Seed;
 pub(crate) use server::Server;
 pub(crate) use stage::{QUICK, Stage, StartAgent};
 pub(crate) use traffic::{Books, Traffic};

@@ -1,31 +1,66 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::OnceLock,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, interval};
 
-use super::{Endpoint, Server};
+/// Whether and when a process is to come to a failpoint. Programs without any do not look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fails<'a> {
+    Never,
+    /// At this one, from its start on.
+    AtOnce(&'a str),
+    /// At this one, once it is armed.
+    Armed(&'a str),
+}
 
 /// A child process, killed when dropped. What it logs goes to a file in the story's directory.
 #[derive(Debug)]
 pub(crate) struct Process {
+    name: String,
     child: Child,
+    /// The file whose presence makes its failpoint count.
+    armed: PathBuf,
 }
 
 impl Process {
     pub(crate) fn spawn(name: &str, dir: &Path, command: &mut Command) -> Self {
+        Self::spawn_to_fail(name, dir, command, Fails::Never)
+    }
+
+    /// The same of a program that may be made to fail.
+    pub(crate) fn spawn_to_fail(
+        name: &str,
+        dir: &Path,
+        command: &mut Command,
+        fails: Fails<'_>,
+    ) -> Self {
         let log = File::options().create(true).append(true).open(dir.join(format!("{name}.log")));
+        let armed = dir.join(format!("{name}.armed"));
+        // Left by a process before.
+        let _ = std::fs::remove_file(&armed);
+        match fails {
+            Fails::Never => command.env_remove("SHIVNERI_FAILPOINT"),
+            Fails::AtOnce(point) => {
+                command.env("SHIVNERI_FAILPOINT", point).env_remove("SHIVNERI_FAILPOINT_ARMED")
+            }
+            Fails::Armed(point) => {
+                command.env("SHIVNERI_FAILPOINT", point).env("SHIVNERI_FAILPOINT_ARMED", &armed)
+            }
+        };
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.unwrap())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} could not be started: {error}"));
-        Self { child }
+        Self { name: name.to_owned(), child, armed }
     }
 
     /// The rest of the first line of its output that begins with `prefix`.
@@ -34,7 +69,12 @@ impl Process {
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         lines
             .find_map(|line| line.strip_prefix(prefix).map(str::to_owned))
-            .unwrap_or_else(|| panic!("the process ended before it said {prefix:?}"))
+            .unwrap_or_else(|| panic!("{} ended before it said {prefix:?}", self.name))
+    }
+
+    /// Makes its failpoint count from now on.
+    pub(crate) fn arm(&self) {
+        std::fs::write(&self.armed, "").unwrap();
     }
 
     pub(crate) fn kill(&mut self) {
@@ -51,10 +91,39 @@ impl Process {
         self.child.wait().unwrap().code()
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
+        let begun = Instant::now();
+        let mut ticker = interval(Duration::from_millis(10));
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(begun.elapsed() < within, "{} still runs after {within:?}", self.name);
+            ticker.tick().await;
+        }
+    }
+
+    /// Waits until it has died at its failpoint: nobody else kills it.
+    pub(crate) async fn died(&mut self) {
+        let status = self.end(Duration::from_secs(30)).await;
+        assert_eq!(status.signal(), Some(9), "{} ended by itself: {status}", self.name);
+    }
+
     /// SIGTERM, and the exit code it ends with.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
-        self.signal(Signal::TERM);
+        self.ask_to_end();
         self.child.wait().unwrap().code()
+    }
+
+    /// SIGTERM.
+    pub(crate) fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
     }
 
     pub(crate) fn stop(&self) {
@@ -77,94 +146,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Where a program is: in the directory that `SHIVNERI_PROGRAMS` names, or, built now where that
-/// is not set, beside this test's own helpers.
-pub(crate) fn program(name: &str) -> PathBuf {
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
-    let dir = DIR.get_or_init(|| match std::env::var_os("SHIVNERI_PROGRAMS") {
-        Some(dir) => dir.into(),
-        None => built(),
-    });
-    dir.join(name)
-}
-
-fn built() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--locked", "--quiet"])
-        .args(["-p", "shivneri-server", "-p", "shivneri-agent", "-p", "shivneri"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .status()
-        .unwrap();
-    assert!(status.success(), "the programs could not be built");
-    Path::new(env!("CARGO_BIN_EXE_fake-provider")).parent().unwrap().to_owned()
-}
-
-/// An agent process.
-#[derive(Debug)]
-pub(crate) struct Agent {
-    pub(crate) process: Process,
-}
-
-impl Agent {
-    /// Starts an agent of this kind against a fake endpoint. The same name has the same journal.
-    pub(crate) fn start(server: &Server, name: &str, endpoint: &Endpoint) -> Self {
-        let dir = server.dir();
-        let set = |key: &str, value: &str| format!("{key}={value}");
-        let mut command = Command::new(program("shivneri-agent"));
-        command
-            .args(["--server", &format!("http://{}", server.agents())])
-            .args(["--id", name, "--kind", endpoint.kind(), "--state"])
-            .arg(dir.join(format!("state-{name}")))
-            .args(["--set", &set("base_url", &endpoint.url())]);
-        for (key, value) in endpoint.credentials() {
-            command.args(["--set", &set(key, value)]);
-        }
-        Self { process: Process::spawn(name, dir, &mut command) }
-    }
-
-    /// The same in Python, for Mailgun alone.
-    pub(crate) fn start_python(server: &Server, name: &str, endpoint: &Endpoint) -> Self {
-        let state = server.dir().join(format!("state-{name}"));
-        Self::start_python_in(&state, server, name, endpoint)
-    }
-
-    /// The same with its journal in this directory.
-    pub(crate) fn start_python_in(
-        state: &Path,
-        server: &Server,
-        name: &str,
-        endpoint: &Endpoint,
-    ) -> Self {
-        let mut command = python_agent();
-        command
-            .args(["--server", &format!("http://{}", server.agents())])
-            .args(["--id", name, "--domain", "example.com", "--base-url", &endpoint.url()])
-            .arg("--state")
-            .arg(state)
-            .env("MAILGUN_API_KEY", "key-test");
-        Self { process: Process::spawn(name, server.dir(), &mut command) }
-    }
-}
-
-/// The agent in Python, on Debian's own Python, for that one has the packages.
-pub(crate) fn python_agent() -> Command {
-    let command = || {
-        let mut command = Command::new("/usr/bin/python3");
-        command.args(["-B", concat!(env!("CARGO_MANIFEST_DIR"), "/python_agent")]);
-        command.env_remove("SHIVNERI_AGENT_TOKEN");
-        command
-    };
-    static RUNS: OnceLock<()> = OnceLock::new();
-    RUNS.get_or_init(|| {
-        let output = command().arg("--help").output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "tests/run installs what the agent in Python needs: {said}"
-        );
-    });
-    command()
 }

@@ -1,15 +1,21 @@
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::time::{Instant, interval};
 
-use super::{Process, process::program};
+use super::{Build, Fails, Process, program_of};
 
 /// A server process and its API.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) process: Process,
     dir: tempfile::TempDir,
+    build: Build,
+    data: PathBuf,
     http: String,
     agents: String,
     client: reqwest::Client,
@@ -18,10 +24,21 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server with this configuration in a directory of its own.
     pub(crate) fn start(config: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), config, Build::Ordinary, Fails::Never)
+    }
+
+    /// Starts one of this build in this directory.
+    pub(crate) fn start_in(
+        dir: tempfile::TempDir,
+        config: &str,
+        build: Build,
+        fails: Fails<'_>,
+    ) -> Self {
         std::fs::write(dir.path().join("shivneri.toml"), config).unwrap();
-        let (process, http, agents) = spawn(dir.path(), ":0", ":0");
-        Self { process, dir, http, agents, client: reqwest::Client::new() }
+        let data = dir.path().join("data");
+        let mut process = spawn(build, dir.path(), &data, (":0", ":0"), fails);
+        let (http, agents) = ready(&mut process);
+        Self { process, dir, build, data, http, agents, client: reqwest::Client::new() }
     }
 
     /// `kill -9`, and up again at the same addresses with the same data.
@@ -37,8 +54,27 @@ impl Server {
 
     /// Starts it again at the same addresses with the same data.
     pub(crate) fn restart(&mut self) {
-        let (process, _, _) = spawn(self.dir.path(), &self.http, &self.agents);
-        self.process = process;
+        self.process = self.spawn_again(Fails::Never);
+        ready(&mut self.process);
+    }
+
+    /// Starts it again with a failpoint at which it dies by itself.
+    pub(crate) async fn die_at_start(&mut self, failpoint: &str) {
+        self.process = self.spawn_again(Fails::AtOnce(failpoint));
+        self.process.died().await;
+    }
+
+    fn spawn_again(&self, fails: Fails<'_>) -> Process {
+        spawn(self.build, self.dir.path(), &self.data, (&self.http, &self.agents), fails)
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(crate) fn build(&self) -> Build {
+        self.build
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -47,6 +83,10 @@ impl Server {
 
     pub(crate) fn agents(&self) -> &str {
         &self.agents
+    }
+
+    pub(crate) fn http(&self) -> &str {
+        &self.http
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -96,16 +136,25 @@ impl Server {
     }
 }
 
-fn spawn(dir: &Path, http: &str, agents: &str) -> (Process, String, String) {
-    let mut command = Command::new(program("shivneri-server"));
+fn spawn(
+    build: Build,
+    dir: &Path,
+    data: &Path,
+    (http, agents): (&str, &str),
+    fails: Fails<'_>,
+) -> Process {
+    let mut command = Command::new(program_of(build, "shivneri-server"));
     command.arg("--config").arg(dir.join("shivneri.toml"));
-    command.args(["--http", http, "--agents", agents, "--data"]).arg(dir.join("data"));
-    let mut process = Process::spawn("server", dir, &mut command);
+    command.args(["--http", http, "--agents", agents, "--data"]).arg(data);
+    Process::spawn_to_fail("server", dir, &mut command, fails)
+}
+
+/// Waits for the line that says where everything is: HTTP and the agents' door.
+fn ready(process: &mut Process) -> (String, String) {
     let ready = process.line("ready ");
     let of = |key: &str| {
         let word = ready.split_whitespace().find_map(|word| word.strip_prefix(key));
         word.unwrap_or_else(|| panic!("no {key} in {ready:?}")).to_owned()
     };
-    let (http, agents) = (of("http="), of("agents="));
-    (process, http, agents)
+    (of("http="), of("agents="))
 }

@@ -1,0 +1,37 @@
+use std::process::Command;
+
+use super::{Endpoint, Fails, Process, Server, program_of};
+
+/// An agent process.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) process: Process,
+}
+
+impl Agent {
+    /// Starts an agent of this kind against a fake endpoint. The same name has the same journal.
+    pub(crate) fn start(server: &Server, name: &str, endpoint: &Endpoint) -> Self {
+        Self::start_to_fail(server, name, endpoint, Fails::Never)
+    }
+
+    /// The same of an agent that may be made to fail.
+    pub(crate) fn start_to_fail(
+        server: &Server,
+        name: &str,
+        endpoint: &Endpoint,
+        fails: Fails<'_>,
+    ) -> Self {
+        let dir = server.dir();
+        let set = |key: &str, value: &str| format!("{key}={value}");
+        let mut command = Command::new(program_of(server.build(), "shivneri-agent"));
+        command
+            .args(["--server", &format!("http://{}", server.agents())])
+            .args(["--id", name, "--kind", endpoint.kind(), "--state"])
+            .arg(dir.join(format!("state-{name}")))
+            .args(["--set", &set("base_url", &endpoint.url())]);
+        for (key, value) in endpoint.credentials() {
+            command.args(["--set", &set(key, value)]);
+        }
+        Self { process: Process::spawn_to_fail(name, dir, &mut command, fails) }
+    }
+}
