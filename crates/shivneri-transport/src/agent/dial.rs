@@ -1,16 +1,23 @@
 //! Reaching the server: two connections, so that bodies queue behind bodies only.
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret, SecretString};
 use tonic::{
     Request,
+    codegen::{BoxFuture, Service, http::Uri},
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 use uuid::Uuid;
 
-use super::{AgentError, AgentOptions};
+use super::{AgentError, AgentOptions, Connect, Connection};
 use crate::{
     protocol::{CHUNK, MAX_FRAME},
     wire::agents_client::AgentsClient,
@@ -26,6 +33,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Dialer {
     control: Endpoint,
+    way: Option<Way>,
     pub(super) bodies: AgentsClient<Channel>,
     token: Option<MetadataValue<Ascii>>,
 }
@@ -42,11 +50,15 @@ impl Dialer {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        let way = options.connect.clone().map(Way);
         let bodies = endpoint
             .clone()
             .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(8 << 20)
-            .connect_lazy();
+            .initial_connection_window_size(8 << 20);
+        let bodies = match &way {
+            Some(way) => bodies.connect_with_connector_lazy(way.clone()),
+            None => bodies.connect_lazy(),
+        };
         let token = options.token.as_ref().map(bearer).transpose();
         let token = token.map_err(|()| AgentError::Refused {
             agent: options.agent.clone(),
@@ -54,13 +66,18 @@ impl Dialer {
         })?;
         Ok(Self {
             control: endpoint.keep_alive_while_idle(true),
+            way,
             bodies: AgentsClient::new(bodies).max_decoding_message_size(2 * CHUNK),
             token,
         })
     }
 
     pub(super) async fn connect(&self) -> Result<AgentsClient<Channel>, String> {
-        let channel = self.control.connect().await.map_err(|error| chain(&error))?;
+        let connected = match &self.way {
+            Some(way) => self.control.connect_with_connector(way.clone()).await,
+            None => self.control.connect().await,
+        };
+        let channel = connected.map_err(|error| chain(&error))?;
         Ok(AgentsClient::new(channel)
             .max_decoding_message_size(MAX_FRAME)
             .max_encoding_message_size(MAX_FRAME))
@@ -73,6 +90,25 @@ impl Dialer {
             request.metadata_mut().insert("authorization", token.clone());
         }
         request
+    }
+}
+
+/// The way that the options name instead of TCP.
+#[derive(Clone, Debug)]
+struct Way(Arc<dyn Connect>);
+
+impl Service<Uri> for Way {
+    type Response = TokioIo<Box<dyn Connection>>;
+    type Error = io::Error;
+    type Future = BoxFuture<Self::Response, io::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let way = Arc::clone(&self.0);
+        Box::pin(async move { way.connect().await.map(TokioIo::new) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The agent's end: serves one provider to a server, from beside its credentials.
 
 mod beside;
+mod connect;
 mod dial;
 mod drain;
 mod link;
@@ -16,14 +17,15 @@ use secrecy::SecretString;
 use shivneri_core::{AgentId, EmailProvider};
 use tokio::time::sleep;
 
+pub use self::connect::{Connect, Connection};
 use self::{
     dial::{Backoff, Dialer},
     drain::Leaving,
     session::{End, Session},
     shared::{Shared, Work},
 };
-pub use crate::journal::JournalError;
 use crate::journal::{Journal, boot_id};
+pub use crate::journal::{JournalError, JournalStore, Sync};
 
 /// How an agent reaches its server and what it offers.
 #[derive(Clone, Debug)]
@@ -33,12 +35,16 @@ pub struct AgentOptions {
     pub server: String,
     /// The agent's name and identity.
     pub agent: AgentId,
+    /// Another way to the server than TCP; `server` is then its name only.
+    pub connect: Option<Arc<dyn Connect>>,
     /// What proves the identity.
     pub token: Option<SecretString>,
     /// Sends at once, at least 1. 64.
     pub window: u32,
     /// Where the journal is kept; one process at a time.
     pub state_dir: PathBuf,
+    /// Keeps the journal instead of a file in `state_dir`, which is then its name only.
+    pub journal: Option<Arc<dyn JournalStore>>,
     /// How long a drain may take once shutdown is asked for. 30 s.
     pub drain: Duration,
     /// An outcome that the server has not acknowledged after once to twice this long is reported
@@ -51,10 +57,12 @@ impl AgentOptions {
     pub fn new(server: impl Into<String>, agent: AgentId) -> Self {
         Self {
             server: server.into(),
+            connect: None,
             token: None,
             window: 64,
             state_dir: format!("shivneri-agent-{agent}").into(),
             agent,
+            journal: None,
             drain: Duration::from_secs(30),
             report_again: Duration::from_secs(5),
         }
@@ -122,8 +130,13 @@ pub async fn serve(
 ) -> Result<Exit, AgentError> {
     let dialer = Dialer::new(&options)?;
     let dir = options.state_dir.clone();
-    let opening = tokio::task::spawn_blocking(move || Journal::open(dir, boot_id()));
-    let journal = opening.await.unwrap_or(Err(JournalError::Closed))?;
+    let journal = match options.journal.clone() {
+        Some(store) => Journal::open_in(store, dir).await?,
+        None => {
+            let opening = tokio::task::spawn_blocking(move || Journal::open(dir, boot_id()));
+            opening.await.unwrap_or(Err(JournalError::Closed))?
+        }
+    };
     let mut leaving = Leaving::new(shutdown, options.drain);
     let shared = Arc::new(Shared::new(provider, options, journal));
     let mut work = Work::default();

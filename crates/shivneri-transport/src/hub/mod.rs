@@ -1,6 +1,7 @@
 //! The server's end: takes agents' connections and makes providers of them.
 
 mod acknowledging;
+mod connection;
 mod directory;
 mod driver;
 mod inner;
@@ -15,20 +16,26 @@ mod session;
 mod sessions;
 mod settling;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::{Stream, StreamExt};
 use shivneri_core::{AgentId, AttemptLog, Capabilities, LateOutcomes, ProviderId};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
     time::{interval, timeout},
 };
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::{
+    Server,
+    server::{Connected, TcpIncoming},
+};
 use uuid::Uuid;
 
 use self::{
     acknowledging::Acknowledging,
+    connection::Connection,
     inner::Inner,
     service::{GREETINGS, Service},
 };
@@ -160,6 +167,35 @@ impl Hub {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), HubError> {
+        self.serve_all(TcpIncoming::from(listener).with_nodelay(Some(true)), shutdown).await
+    }
+
+    /// The same for connections that come by another way than TCP: each a stream of bytes, and
+    /// the address it comes from where it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`] where `connections` gave an error.
+    pub async fn serve_connections<IO>(
+        &self,
+        connections: impl Stream<Item = io::Result<(IO, Option<SocketAddr>)>> + Send,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), HubError>
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let connections = connections.map(|one| one.map(|(io, peer)| Connection { io, peer }));
+        self.serve_all(connections, shutdown).await
+    }
+
+    async fn serve_all<IO>(
+        &self,
+        connections: impl Stream<Item = io::Result<IO>> + Send,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), HubError>
+    where
+        IO: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
+    {
         let _closing = Closing(&self.inner);
         let (drivers, mut waiting) = mpsc::channel(DRIVERS_WAITING);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -174,13 +210,10 @@ impl Hub {
             .initial_connection_window_size(1 << 20)
             .max_concurrent_streams(1024)
             .add_service(service)
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
-                async {
-                    // Dropped together with this future, which ends the server as well.
-                    let _ = stopped.await;
-                },
-            );
+            .serve_with_incoming_shutdown(connections, async {
+                // Dropped together with this future, which ends the server as well.
+                let _ = stopped.await;
+            });
         let ending = async {
             shutdown.await;
             self.inner.stop().await;

@@ -11,13 +11,18 @@
 //! made the earlier offers.
 
 mod book;
+mod directory;
 mod file;
 mod record;
+mod store;
 mod writer;
 
-pub use self::file::JournalError;
 pub(crate) use self::{
     book::{Snapshot, State},
-    file::boot_id,
+    directory::boot_id,
     writer::{Journal, StartError},
+};
+pub use self::{
+    file::JournalError,
+    store::{JournalStore, Sync},
 };

@@ -1,16 +1,22 @@
-//! The journal's one thread: it takes requests in groups, writes each group with one call, and
+//! The journal's one writer: it takes requests in groups, writes each group with one call, and
 //! answers after that.
 
-use std::{path::PathBuf, thread};
+use std::{path::PathBuf, sync::Arc, thread};
 
 use shivneri_core::{AttemptId, Outcome};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
 use uuid::Uuid;
 
 use super::{
     book::{Book, Snapshot},
-    file::{JournalError, JournalFile, Sync},
+    directory::StateDirectory,
+    file::{JournalError, JournalFile, failure},
     record::{Record, Title},
+    store::{JournalStore, Sync},
 };
 
 /// Requests that wait for the thread, and the most that one write takes.
@@ -40,30 +46,63 @@ enum Request {
 
 type Answer<E> = oneshot::Sender<Result<(), E>>;
 
-/// A handle on the journal; dropping it ends the thread and frees the directory.
+/// A handle on the journal; dropping it ends the writer and frees the directory.
 #[derive(Debug)]
 pub(crate) struct Journal {
     requests: Option<mpsc::Sender<Request>>,
     unacknowledged: watch::Receiver<usize>,
-    thread: Option<thread::JoinHandle<()>>,
+    writer: Owned,
+}
+
+/// Where the writer runs: a directory's calls block, so they have a thread of their own.
+#[derive(Debug)]
+enum Owned {
+    Thread(Option<thread::JoinHandle<()>>),
+    /// Ends, wherever it is, when this is dropped.
+    Task {
+        _task: JoinSet<()>,
+    },
 }
 
 impl Journal {
     /// Opens or creates the journal in `dir`. Blocks on the file system.
     pub(crate) fn open(dir: PathBuf, boot: Option<String>) -> Result<Self, JournalError> {
-        let (file, book) = JournalFile::open(&dir, boot.as_deref())?;
+        let store = Arc::new(StateDirectory::open(dir.clone(), boot)?);
+        let failed = failure(&dir, "start the journal's thread");
+        let runtime = Builder::new_current_thread().build().map_err(&failed)?;
         let (requests, inbox) = mpsc::channel(QUEUE);
-        let (count, unacknowledged) = watch::channel(book.unacknowledged_count());
-        let writer = Writer { file, book, count, failed: None };
-        let thread = thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || writer.run(inbox))
-            .map_err(|error| JournalError::Io {
-                what: "start the journal's thread",
-                dir,
-                source: error.into(),
-            })?;
-        Ok(Self { requests: Some(requests), unacknowledged, thread: Some(thread) })
+        let (opened, is_open) = std::sync::mpsc::sync_channel(1);
+        let work = move || {
+            let writer = match runtime.block_on(Writer::open(dir, store)) {
+                Ok((writer, unacknowledged)) => {
+                    // Whoever opens it waits for this.
+                    let _ = opened.send(Ok(unacknowledged));
+                    writer
+                }
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                    return;
+                }
+            };
+            runtime.block_on(writer.run(inbox));
+        };
+        let thread = thread::Builder::new().name("journal".into()).spawn(work).map_err(failed)?;
+        let unacknowledged = is_open.recv().unwrap_or(Err(JournalError::Closed))?;
+        let writer = Owned::Thread(Some(thread));
+        Ok(Self { requests: Some(requests), unacknowledged, writer })
+    }
+
+    /// Opens or creates the journal in a store of the caller's, which errors call `name`.
+    pub(crate) async fn open_in(
+        store: Arc<dyn JournalStore>,
+        name: PathBuf,
+    ) -> Result<Self, JournalError> {
+        let (writer, unacknowledged) = Writer::open(name, store).await?;
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        let mut task = JoinSet::new();
+        task.spawn(writer.run(inbox));
+        let writer = Owned::Task { _task: task };
+        Ok(Self { requests: Some(requests), unacknowledged, writer })
     }
 
     async fn ask<T>(
@@ -133,7 +172,9 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         self.requests = None;
-        if let Some(thread) = self.thread.take() {
+        if let Owned::Thread(thread) = &mut self.writer
+            && let Some(thread) = thread.take()
+        {
             // It only finishes the requests it has; a panic there was its own report.
             let _ = thread.join();
         }
@@ -148,26 +189,38 @@ struct Writer {
 }
 
 /// An answer that waits for the group's write.
-type Reply = Box<dyn FnOnce(Result<(), JournalError>)>;
+type Reply = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
 
 impl Writer {
-    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+    async fn open(
+        dir: PathBuf,
+        store: Arc<dyn JournalStore>,
+    ) -> Result<(Self, watch::Receiver<usize>), JournalError> {
+        let (file, book) = JournalFile::open(&dir, store).await?;
+        let (count, unacknowledged) = watch::channel(book.unacknowledged_count());
+        Ok((Self { file, book, count, failed: None }, unacknowledged))
+    }
+
+    async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         let mut group = Vec::with_capacity(GROUP);
-        while inbox.blocking_recv_many(&mut group, GROUP) > 0 {
-            self.write(group.drain(..));
+        while inbox.recv_many(&mut group, GROUP).await > 0 {
+            self.write(&mut group).await;
         }
     }
 
-    fn write(&mut self, group: impl Iterator<Item = Request>) {
+    async fn write(&mut self, group: &mut Vec<Request>) {
         let mut buffer = Vec::new();
         let mut sync = Sync::Later;
         let mut replies: Vec<Reply> = Vec::new();
-        for request in group {
+        for request in group.drain(..) {
             self.take(request, &mut buffer, &mut sync, &mut replies);
         }
         if !buffer.is_empty() && self.failed.is_none() {
-            let written = self.file.append(&buffer, sync);
-            self.failed = written.and_then(|()| self.file.compact_if_large(&self.book)).err();
+            let mut written = self.file.append(&buffer, sync).await;
+            if written.is_ok() {
+                written = self.file.compact_if_large(&self.book).await;
+            }
+            self.failed = written.err();
             if let Some(error) = &self.failed {
                 tracing::error!(%error, "the agent's journal failed; nothing more is begun");
             }

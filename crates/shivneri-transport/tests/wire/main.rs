@@ -8,6 +8,7 @@ mod bodies;
 mod codegen;
 mod drain;
 mod duties;
+mod elsewhere;
 mod generated;
 mod hold;
 mod house;
