@@ -96,7 +96,7 @@ async fn send(
         running.spawn(async move {
             match acknowledged(request).await {
                 Ok(id) => ids.lock().unwrap().push(id),
-                Err(error) => assert_eq!(refusals, Refusals::Forgive, "{error}"),
+                Err(error) => assert_eq!(refusals, Refusals::Forgive, "{error:?}"),
             }
         });
         while let Some(ended) = running.try_join_next() {

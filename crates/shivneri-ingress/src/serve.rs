@@ -38,9 +38,12 @@ use tower::ServiceExt as _;
 pub struct ServeOptions {
     /// Connections at once; more wait in the kernel's queue. Default 4,096.
     pub max_connections: usize,
-    /// The longest that a request's head may take, a connection's idle time included. Default
-    /// 10 s.
+    /// The longest that a new connection may take to send its first request's head. Default 10 s.
     pub header_read_timeout: Duration,
+    /// The longest that an HTTP/1 connection may be idle between requests, the next head included.
+    /// Default 120 s: longer than the pools of common clients keep a connection (90 s), or one of
+    /// them sends a request at the moment it is closed, and its application sees an error.
+    pub idle_timeout: Duration,
     /// The longest that a request's body may take, and one second more for each 8 KiB of it.
     /// Default 30 s.
     pub body_timeout: Duration,
@@ -53,6 +56,7 @@ impl Default for ServeOptions {
         Self {
             max_connections: 4096,
             header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
             body_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
         }
@@ -129,7 +133,7 @@ async fn carry(stream: TcpStream, router: Router, options: ServeOptions, watcher
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(options.header_read_timeout)
+        .header_read_timeout(options.idle_timeout)
         .max_buf_size(64 << 10);
     builder
         .http2()

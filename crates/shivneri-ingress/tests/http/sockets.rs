@@ -60,7 +60,12 @@ async fn rest(stream: &mut TcpStream) -> String {
 
 fn short(milliseconds: u64) -> ServeOptions {
     let short = Duration::from_millis(milliseconds);
-    ServeOptions { header_read_timeout: short, body_timeout: short, ..ServeOptions::default() }
+    ServeOptions {
+        header_read_timeout: short,
+        idle_timeout: short,
+        body_timeout: short,
+        ..ServeOptions::default()
+    }
 }
 
 fn posted(close: bool) -> String {
@@ -124,6 +129,24 @@ async fn an_idle_connection_is_closed() {
     stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_longer_than_its_first_request_may_take() {
+    let rig = Rig::new().await;
+    let options = ServeOptions { idle_timeout: Duration::from_secs(20), ..short(200) };
+    let running = Running::start(rig.router.clone(), options).await;
+    let mut stream = running.connect().await;
+    let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    // Idle for longer than a new connection may be: nothing more comes, no end either.
+    let rest = timeout(Duration::from_millis(600), stream.read_to_end(&mut Vec::new())).await;
+    assert!(rest.is_err(), "it was closed");
+    stream.write_all(request).await.unwrap();
+    stream.read_exact(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
 }
 
 #[tokio::test]
