@@ -3,7 +3,7 @@
 use shivneri_core::{Lane, Transition};
 
 use super::{Subject, fixture::*};
-use crate::{Acceptance, Amended, Register, Status};
+use crate::{Acceptance, Amended, Register, Search, Status};
 
 /// Mail, keys, small records, generations.
 pub async fn what_was_acknowledged_is_there_after_a_crash(subject: &dyn Subject) {
@@ -53,6 +53,23 @@ pub async fn an_attempt_open_at_a_crash_is_in_doubt_until_evidence_comes(subject
     let again = lease_one(&spool, now).await;
     assert!(!again.is_in_doubt());
     assert_whole(&spool).await;
+}
+
+/// Whatever ends it afterwards.
+pub async fn a_resend_open_at_a_crash_is_listed_as_a_possible_duplicate(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let until = now + seconds(60);
+    try_once(&spool, &delivery, &doubtful(), &Transition::Doubt { until }).await;
+    let resend = agent_attempt(&lease_one(&spool, until).await, "alpha", "one");
+    assert!(resend.possible_duplicate);
+    spool.begin(&resend).await.expect("it is recorded");
+    let Some(spool) = subject.crash(spool).await else { return };
+    let amended = spool.amend(resend.id, &accepted(), &Transition::Accepted).await;
+    assert_eq!(amended.expect("it is committed"), Amended::Moved);
+    let page = spool.search(&Search::default()).await.expect("it can be read");
+    assert!(page.messages[0].possible_duplicate, "{page:?}");
+    assert!(record(&spool, delivery.message()).await.summary.possible_duplicate);
 }
 
 /// Its epoch is over.

@@ -312,6 +312,7 @@ impl Book {
             other_open: self.queue.open(delivery).is_some_and(|open| open != attempt),
             provider: &one.attempt.provider,
         };
+        after[at].resent |= one.attempt.possible_duplicate;
         let next_number = after.len() as u16;
         let (split, moved) = after[at].amend(&late, outcome, transition, next_number, now);
         after.extend(split);

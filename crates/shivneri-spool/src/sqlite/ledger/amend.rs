@@ -53,6 +53,8 @@ impl Ledger<'_> {
             other_open: open.is_some_and(|open| open != attempt),
             provider: &one.attempt.provider,
         };
+        // The lease that knew it may have ended with the process before.
+        after[at].resent |= one.attempt.possible_duplicate;
         let next_number = after.len() as u16;
         let (split, moved) = after[at].amend(&late, outcome, transition, next_number, now);
         after.extend(split);
