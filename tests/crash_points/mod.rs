@@ -6,6 +6,7 @@
 
 mod accepting;
 mod attempting;
+mod damage;
 mod disk;
 mod draining;
 mod recovering;

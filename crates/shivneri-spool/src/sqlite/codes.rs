@@ -141,7 +141,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     )
 }
 
-fn unreadable(what: &str, value: impl std::fmt::Display) -> rusqlite::Error {
+pub(super) fn unreadable(what: &str, value: impl std::fmt::Display) -> rusqlite::Error {
     let reason = format!("{value} is no {what}");
     rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, reason.into())
 }

@@ -8,6 +8,7 @@
 //! when the database is opened.
 
 mod codes;
+mod damaged;
 mod keys;
 mod lease;
 mod ledger;

@@ -12,7 +12,7 @@ use shivneri_core::{
 };
 use uuid::Uuid;
 
-use super::{Shared, body_of, codes, ledger::TRAIL, rows, rows::MessageRow};
+use super::{Shared, body_of, codes, damaged, ledger::TRAIL, rows, rows::MessageRow};
 use crate::{
     Audit, Event, LaneStats, MessageRecord, OpenAttempt, RecipientRecord, Stats, Status, Summary,
     Waiting,
@@ -25,7 +25,7 @@ use crate::{
 
 impl Shared {
     pub(super) fn lane_name(&self, id: i64) -> rusqlite::Result<LaneName> {
-        self.lanes.names.get(&id).cloned().ok_or(rusqlite::Error::QueryReturnedNoRows)
+        self.lanes.names.get(&id).cloned().ok_or_else(|| codes::unreadable("lane", id))
     }
 
     pub(super) fn summary(
@@ -63,11 +63,11 @@ impl Shared {
         id: MessageId,
         now: SystemTime,
     ) -> rusqlite::Result<Option<MessageRecord>> {
-        let Some(message) = rows::message(conn, id)? else { return Ok(None) };
-        let parts = rows::parts(conn, message.row, id, &message.addresses()?)?;
+        let Some(message) = damaged::message(conn, id)? else { return Ok(None) };
+        let parts = damaged::parts(conn, &message)?;
         let mut attempts = Vec::new();
         for part in &parts {
-            attempts.extend(rows::tries(conn, message.row, id, part)?);
+            attempts.extend(damaged::tries(conn, &message, part)?);
         }
         attempts.sort_by_key(|one| one.attempt.started_at);
         let mut summary = self.summary(&message, &parts, now)?;
@@ -78,8 +78,9 @@ impl Shared {
             send_at: message.send_at,
             deadline: deadline.unwrap_or(message.accepted_at),
             on_doubt: message.on_doubt,
-            providers: message.route()?,
-            recipients: self.recipients(&message, &parts, now)?,
+            // In a damaged row it may be anything.
+            providers: message.route().unwrap_or_default(),
+            recipients: self.recipients(&message, &parts, now),
             attempts: attempts.iter().map(tries::Try::record).collect(),
             events: events_of(conn, &message)?,
             waiting: self.waiting(message.row, &parts, now),
@@ -93,10 +94,12 @@ impl Shared {
         message: &MessageRow,
         parts: &[Part],
         now: SystemTime,
-    ) -> rusqlite::Result<Vec<RecipientRecord>> {
+    ) -> Vec<RecipientRecord> {
         let queue = self.queue();
         let mut records = Vec::new();
-        for address in message.addresses()? {
+        let addresses = codes::lines(&message.recipients).filter_map(|line| line.parse().ok());
+        for address in addresses {
+            let address: EmailAddress = address;
             let has = |part: &&Part| part.recipients.iter().any(|one| one.same_mailbox(&address));
             let Some(part) = parts.iter().find(has) else { continue };
             let open = queue.open(part.id).is_some();
@@ -107,7 +110,7 @@ impl Shared {
                 delivery: part.id,
             });
         }
-        Ok(records)
+        records
     }
 
     fn waiting(&self, row: i64, parts: &[Part], now: SystemTime) -> Option<Waiting> {
@@ -325,7 +328,7 @@ fn events_of(conn: &Connection, message: &MessageRow) -> rusqlite::Result<Vec<Ev
     let trail = trail.flatten().unwrap_or_default();
     let (entries, _) = trail.as_chunks::<TRAIL>();
     for [status, in_doubt, at @ ..] in entries {
-        let status = codes::status(i64::from(*status))?;
+        let Ok(status) = codes::status(i64::from(*status)) else { continue };
         events.push(event(status, *in_doubt != 0, from_micros(i64::from_le_bytes(*at))));
     }
     Ok(events)

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::{Connection, params};
 use shivneri_core::MessageId;
 
-use super::{Shared, codes, rows, rows::MessageRow};
+use super::{Shared, codes, damaged, rows, rows::MessageRow};
 use crate::{
     Cursor, Page, Search, Status, Summary,
     model::queue::{PART_BITS, key_of, micros},
@@ -28,7 +28,7 @@ impl Shared {
         now: SystemTime,
     ) -> rusqlite::Result<Page> {
         if let Some(id) = search.q.as_ref().and_then(|q| q.trim().parse::<MessageId>().ok()) {
-            let message = rows::message(conn, id)?;
+            let message = damaged::message(conn, id)?;
             let messages = match message {
                 Some(message) => self.matching(conn, &message, search, now)?.into_iter().collect(),
                 None => Vec::new(),
@@ -65,7 +65,7 @@ impl Shared {
             }
             if filter.admits(row)? {
                 cost += COST_OF_PARTS;
-                let message = MessageRow::read(row)?;
+                let message = damaged::read_message(row)?;
                 if let Some(summary) = self.matching(conn, &message, search, now)? {
                     page.messages.push(summary);
                 }
@@ -106,7 +106,7 @@ impl Shared {
                 }
                 before = row;
                 cost += COST_OF_PARTS;
-                let Some(message) = rows::message_at(conn, row)? else { continue };
+                let Some(message) = damaged::message_at(conn, row)? else { continue };
                 if filter.floor.is_some_and(|floor| micros(message.accepted_at) < floor) {
                     return Ok(page);
                 }
@@ -159,8 +159,8 @@ impl Shared {
         Ok(named)
     }
 
-    /// The summary, where status and provider fit too. A message that can't be read is passed over,
-    /// so that it hides no other.
+    /// The summary, where status and provider fit too. A message of which nothing can be shown is
+    /// passed over, so that it hides no other.
     fn matching(
         &self,
         conn: &Connection,
@@ -195,7 +195,7 @@ impl Shared {
                 return Ok(None);
             }
         }
-        let parts = rows::parts(conn, message.row, message.id, &message.addresses()?)?;
+        let parts = damaged::parts(conn, message)?;
         let summary = self.summary(message, &parts, now)?;
         let fits = search.status.is_none_or(|status| status == summary.status);
         Ok(fits.then_some(summary))
@@ -245,8 +245,8 @@ impl Filter {
 
     /// Without taking the whole row out, which most rows are not worth.
     fn admits(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<bool> {
-        let text = |at| row.get_ref(at).and_then(|text| Ok(text.as_str()?));
-        Ok(self.fits(row.get(11)?, text(5)?, text(6)?, text(7)?, text(8)?))
+        let text = |at| damaged::text(row, at);
+        Ok(self.fits(row.get(11)?, &text(5)?, &text(6)?, &text(7)?, &text(8)?))
     }
 
     fn admits_message(&self, message: &MessageRow) -> bool {

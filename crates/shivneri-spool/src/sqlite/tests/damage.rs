@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use shivneri_core::{Outcome, Receipt, Transition};
+use shivneri_core::{MessageId, Outcome, Receipt, Transition};
 
 use super::OnDisk;
-use crate::{Spool, SpoolState, Status, contract::fixture::*};
+use crate::{Search, Spool, SpoolState, Status, contract::fixture::*};
 
 #[tokio::test]
 async fn what_can_not_be_set_aside_keeps_no_other_mail_from_being_leased() {
@@ -88,4 +88,56 @@ async fn a_damaged_part_stops_neither_the_spool_nor_the_parts_beside_it() {
             beside_a_damaged_part(damage, is_leased).await;
         }
     }
+}
+
+/// A message beside another, both taken and not sent, with the first one's rows harmed.
+async fn with_damage(sql: &str) -> (OnDisk, Arc<dyn Spool>, [MessageId; 2]) {
+    let disk = OnDisk::new();
+    let spool: Arc<dyn Spool> = disk.open();
+    let bad = accept(&spool, &draft(&["b@x.org"]), now()).await;
+    let good = accept(&spool, &draft(&["c@x.org"]), now()).await;
+    let other = Connection::open(disk.path()).unwrap();
+    assert_eq!(other.execute(sql, []).unwrap(), 1, "{sql}");
+    (disk, spool, [bad, good])
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_shown_and_listed_and_hides_no_other() {
+    for sql in [
+        "UPDATE messages SET on_doubt = 7 WHERE row = 1",
+        "UPDATE messages SET providers = 'no such name!' WHERE row = 1",
+        "UPDATE messages SET subject = CAST(x'ff00fe' AS TEXT) WHERE row = 1",
+        "UPDATE deliveries SET marks = 'x' WHERE key = 1 << 12",
+        "UPDATE deliveries SET state = 7 WHERE key = 1 << 12",
+        "UPDATE bodies SET bytes = x'00' WHERE message = 1",
+    ] {
+        let (_disk, spool, [bad, good]) = with_damage(sql).await;
+        for when in ["before its turn", "set aside"] {
+            let shown = spool.get(bad).await.unwrap().expect(sql);
+            assert_eq!(shown.id(), bad, "{sql}");
+            let all = spool.search(&Search::default()).await.unwrap().messages;
+            let listed: Vec<_> = all.iter().map(|one| one.id).collect();
+            assert_eq!(listed, [good, bad], "{sql}, {when}");
+            let leased = spool.lease(9, now() + seconds(1)).await.unwrap();
+            assert!(leased.iter().all(|one| one.message() == good), "{sql}");
+        }
+        let aside = Search { status: Some(Status::Damaged), ..Search::default() };
+        let listed = spool.search(&aside).await.unwrap().messages;
+        assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [bad], "{sql}");
+        assert_eq!(status(&spool, bad).await, Status::Damaged, "{sql}");
+        assert_eq!(spool.audit().await.unwrap().gap(), 0, "{sql}");
+    }
+}
+
+/// Whom it goes to stands in the body as well.
+#[tokio::test]
+async fn a_damaged_list_of_recipients_is_shown_as_it_is_and_the_mail_is_sent() {
+    let harm = "UPDATE messages SET recipients = 'nobody' WHERE row = 1";
+    let (_disk, spool, [bad, _]) = with_damage(harm).await;
+    let leased = spool.lease(9, now() + seconds(1)).await.unwrap();
+    let sent = leased.iter().find(|one| one.message() == bad).expect("it is sent");
+    assert_eq!(sent.email.envelope().recipients()[0].as_str(), "b@x.org");
+    let shown = spool.get(bad).await.unwrap().expect("it is shown");
+    assert_eq!(shown.summary.recipients, ["nobody"]);
+    assert_eq!(spool.search(&Search::default()).await.unwrap().messages.len(), 2);
 }

@@ -78,14 +78,14 @@ async fn a_damaged_address_is_set_aside_too() {
     let disk = OnDisk::new();
     let spool: Arc<dyn Spool> = disk.open();
     let now = now();
-    accept(&spool, &draft(&["b@x.org"]), now).await;
+    let bad = accept(&spool, &draft(&["b@x.org"]), now).await;
     let good = accept(&spool, &draft(&["c@x.org"]), now).await;
     let other = Connection::open(disk.path()).unwrap();
     other.execute("UPDATE deliveries SET recipients = 'nobody' WHERE key = 1 << 12", []).unwrap();
     assert_eq!(lease_one(&spool, now).await.message(), good);
     assert_eq!(spool.audit().await.unwrap().states[&Status::Damaged], 1);
     let found = spool.search(&Search::default()).await.unwrap();
-    assert_eq!(found.messages.iter().map(|one| one.id).collect::<Vec<_>>(), [good]);
+    assert_eq!(found.messages.iter().map(|one| one.id).collect::<Vec<_>>(), [good, bad]);
     let later = now + seconds(86_400 * 40);
     assert!(spool.collect(Retention::default(), later).await.is_ok());
 }
