@@ -168,14 +168,15 @@ impl Stage {
         audit(&self.server, done.acknowledged.len()).await;
         println!(
             "{story}: {} acknowledged, {:.0} a second, {} requests repeated, {} found their \
-             message there, 0 lost, {} possible duplicates, {} real ones, {} in doubt",
+             message there, 0 lost, {} possible duplicates, {} real ones, {} in doubt, {} of them by hold",
             done.acknowledged.len(),
             done.rate,
             done.repeated,
             done.replayed,
             figures.possible,
             figures.doubled,
-            figures.in_doubt
+            figures.in_doubt,
+            figures.held
         );
         // The times without a server included. What a busy machine can do is not the claim.
         let least = times("SHIVNERI_LEAST", 1);

@@ -51,7 +51,7 @@ fn a_drain_under_load_loses_nothing_and_leaves_nothing_in_doubt() {
         let endpoints: Vec<_> = endpoints.iter().collect();
         let ledger = Ledger::close(&server, &endpoints, Duration::from_secs(60)).await;
         let figures = ledger.check(&server, &done.acknowledged).await;
-        assert_eq!(figures, Figures { possible: 0, doubled: 0, in_doubt: 0 });
+        assert_eq!(figures, Figures { possible: 0, doubled: 0, in_doubt: 0, held: 0 });
         audit(&server, done.acknowledged.len()).await;
         println!(
             "drain: {cycles} of {cycles} under {:.0} a second, the longest {longest:?}, \

@@ -27,6 +27,8 @@ pub(crate) struct Figures {
     pub(crate) doubled: usize,
     /// Finally in doubt.
     pub(crate) in_doubt: usize,
+    /// Those of them that were to be held.
+    pub(crate) held: usize,
 }
 
 impl Ledger {
@@ -82,7 +84,11 @@ impl Ledger {
                 panic!("{wrong}: {:#}\n{message:#}", self.rows[&one.id]);
             }
         }
-        self.figures()
+        let held = acknowledged.iter().filter(|one| one.hold);
+        Figures {
+            held: held.filter(|one| self.rows[&one.id]["status"] == "in_doubt").count(),
+            ..self.figures()
+        }
     }
 
     /// What does not hold for one of them.
@@ -100,13 +106,14 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn figures(&self) -> Figures {
+    fn figures(&self) -> Figures {
         let count =
             |shown: &dyn Fn(&Value) -> bool| self.rows.values().filter(|r| shown(r)).count();
         Figures {
             possible: count(&|row| row["possible_duplicate"] == true),
             doubled: self.taken.values().filter(|times| **times > 1).count(),
             in_doubt: count(&|row| row["status"] == "in_doubt"),
+            held: 0,
         }
     }
 }
