@@ -10,6 +10,7 @@ mod drain;
 mod full_disk;
 mod harness;
 mod idempotency;
+mod overload;
 mod python_agent;
 mod refusals;
 mod restart;
