@@ -144,7 +144,7 @@ impl Part {
         }
         self.dropped.extend(dropped);
         self.spare_own();
-        self.move_to(&fate.transition(self.id, now));
+        self.move_to(&fate.transition(self.id, self.attempts.saturating_sub(1), now));
         let mut split = Vec::new();
         for (number, (recipients, fate)) in (next_number..).zip(groups) {
             let id = DeliveryId::new();
@@ -159,7 +159,7 @@ impl Part {
                 ..before.clone()
             };
             part.spare_own();
-            part.move_to(&fate.transition(id, now));
+            part.move_to(&fate.transition(id, 0, now));
             split.push(part);
         }
         split
@@ -292,14 +292,14 @@ enum Fate {
 }
 
 impl Fate {
-    fn transition(self, id: DeliveryId, now: SystemTime) -> Transition {
+    fn transition(self, id: DeliveryId, before: u32, now: SystemTime) -> Transition {
         match self {
             Self::Told(transition) => transition,
             Self::Deferred => {
-                // The retry schedule's first step, drawn from the id. The two highest bits of its
-                // lower half are the UUID's variant.
+                // The retry schedule's step after the attempts `before`, drawn from the id. The
+                // two highest bits of its lower half are the UUID's variant.
                 let (_, low) = id.as_uuid().as_u64_pair();
-                let at = now + retry::delay(0, low << 2);
+                let at = now + retry::delay(before, low << 2);
                 Transition::Retry { at, reason: "the provider deferred the recipient".into() }
             }
         }
@@ -338,6 +338,27 @@ mod tests {
             2 => failed(Failure::InDoubt(Doubt::Strong)),
             _ => failed(Failure::Unavailable),
         }
+    }
+
+    #[test]
+    fn recipients_that_are_deferred_again_and_again_are_tried_less_and_less_often() {
+        let mut part = part("a");
+        // Its draw is the highest, so that each wait is as long as it can be.
+        part.id = DeliveryId::from_uuid(uuid::Uuid::from_u128(u128::MAX));
+        let waits: Vec<u64> = (1..=4)
+            .map(|attempts| {
+                part.attempts = attempts;
+                let split = part.apply(
+                    Some(&outcome(0, vec![], addresses("a"))),
+                    &Transition::Accepted,
+                    1,
+                    NOW,
+                );
+                assert!(split.is_empty() && part.state == Status::Queued);
+                part.due.duration_since(NOW).unwrap().as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [9, 19, 39, 79]);
     }
 
     fn transition(kind: u8) -> Transition {
