@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
 use shivneri_core::{AttemptId, Outcome, SendError, UnsettledAttempt};
 use uuid::Uuid;
 
@@ -17,6 +18,8 @@ use crate::{
 
 /// The pause before the queue is asked again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Findings that are committed at once.
+const AT_ONCE: usize = 64;
 
 /// The journal's entries as the agent's Hello lists them.
 #[derive(Debug)]
@@ -67,13 +70,14 @@ impl Claims {
             }
         };
         let asked: HashSet<AttemptId> = unsettled.iter().map(|one| one.id).collect();
-        for attempt in unsettled {
-            if self.proves_absence(&attempt, session) {
-                let why = "the agent's journal shows that it never began";
-                let outcome = Outcome::Failed(SendError::not_started(why));
-                hub.late(attempt.id, Late { outcome, reporter: None }).await;
-            }
-        }
+        // Together, so that they share commits: mail that certainly was not sent waits for this.
+        let proven = unsettled.iter().filter(|attempt| self.proves_absence(attempt, session));
+        let settling = proven.map(|attempt| {
+            let why = "the agent's journal shows that it never began";
+            let outcome = Outcome::Failed(SendError::not_started(why));
+            hub.late(attempt.id, Late { outcome, reporter: None })
+        });
+        stream::iter(settling).for_each_concurrent(AT_ONCE, |settled| settled).await;
         for (id, state) in self.entries {
             if state == State::Kept && !asked.contains(&id) {
                 session.acknowledge_as(id, true);

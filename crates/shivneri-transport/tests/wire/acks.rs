@@ -8,10 +8,23 @@ use uuid::Uuid;
 use crate::{
     house::soon,
     raw::{self, Raw, accepted, entry, hello},
-    running::Server,
+    running::{Seat, Server},
     wire::server_frame::Frame as Said,
     wire::{self, Ask, Beat, Hello, ProbeReport, agent_frame::Frame, journal_entry::State},
 };
+
+/// Puts a question to the agent: it comes after all that the reports before could have caused, and
+/// there must be nothing of that.
+async fn hears_nothing(server: &Arc<Server>, seat: &Seat, raw: &mut Raw) {
+    server.house.has_beats(1).await;
+    let probing = tokio::spawn({
+        let provider = Arc::clone(&seat.provider);
+        async move { shivneri_core::EmailProvider::probe(&*provider).await }
+    });
+    let Some(Said::ProbeRequest(probe)) = raw.hears().await else { panic!("not the probe") };
+    raw.say(Frame::ProbeReport(ProbeReport { id: probe.id, failure: None })).await;
+    soon(probing).await.unwrap().unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_is_acknowledged_only_after_its_commit() {
@@ -25,15 +38,7 @@ async fn an_outcome_is_acknowledged_only_after_its_commit() {
     // Said twice: the second waits for the same commit.
     raw.report(&attempt, accepted()).await;
     raw.report(&attempt, accepted()).await;
-    // The probe's question comes after all that the reports could have caused.
-    server.house.has_beats(1).await;
-    let probing = tokio::spawn({
-        let seat = seat.clone();
-        async move { shivneri_core::EmailProvider::probe(&*seat.provider).await }
-    });
-    let Some(Said::ProbeRequest(probe)) = raw.hears().await else { panic!("not the probe") };
-    raw.say(Frame::ProbeReport(ProbeReport { id: probe.id, failure: None })).await;
-    soon(probing).await.unwrap().unwrap();
+    hears_nothing(&server, &seat, &mut raw).await;
     assert_eq!(server.house.logged(id).end, None);
     server.house.hold_commits(false);
     let Some(Said::Ack(ack)) = raw.hears().await else { panic!("no acknowledgement") };
@@ -53,6 +58,7 @@ async fn what_could_not_be_committed_is_not_acknowledged_until_it_is() {
     raw.report(&attempt, accepted()).await;
     assert_eq!(soon(sent).await.unwrap(), "accepted");
     assert_eq!(server.house.logged(id).end, None, "the commit failed");
+    hears_nothing(&server, &seat, &mut raw).await;
     // The first repetition fails as well, the next is committed and answered.
     raw.report(&attempt, accepted()).await;
     server.house.failures_left(0).await;
