@@ -68,7 +68,7 @@ fn ten_times_the_mail_that_providers_take_is_refused_in_time_and_none_is_lost() 
 
         let ledger = Ledger::close(&server, &[&endpoint], Duration::from_secs(120)).await;
         let figures = ledger.check(&server, &acknowledged).await;
-        assert_eq!(figures, Figures { possible: 0, doubled: 0, in_doubt: 0 });
+        assert_eq!(figures, Figures { possible: 0, doubled: 0, in_doubt: 0, held: 0 });
         audit(&server, acknowledged.len()).await;
         println!(
             "overload: {:.0} s, {offered} offered, {} acknowledged, {refused} refused with \

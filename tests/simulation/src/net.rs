@@ -72,6 +72,9 @@ struct Pair {
     state: Mutex<[Half; 2]>,
 }
 
+/// What is under way when the server sees a connection's end has left it by then.
+const NOTICED: Duration = Duration::from_millis(5);
+
 /// What one end writes and the other reads, and the writing end itself.
 #[derive(Debug, Default)]
 struct Half {
@@ -82,8 +85,8 @@ struct Half {
     writer: Option<Waker>,
     /// The process of this end is gone.
     dead: bool,
-    /// The other end's reader has seen the end.
-    seen: bool,
+    /// When the other end's reader saw the end.
+    seen: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,12 +180,14 @@ impl Net {
         pairs.filter(|pair| pair.hosts.contains(&host)).collect()
     }
 
-    /// Whether the server has an open connection of this host that it heard from since.
+    /// Whether the server has an open connection of this host that it heard from since. One whose
+    /// end it has only just seen still counts: an offer may be on its way out.
     pub(crate) fn hears(&self, host: Host, since: Instant) -> bool {
         let heard = self.inner().machines.get(&host).and_then(|machine| machine.heard);
         let connected = self.pairs_of(host).iter().any(|pair| {
             let halves = pair.halves();
-            !halves[0].seen && !halves[1].dead
+            let over = halves[0].seen.is_some_and(|at| at + NOTICED <= Instant::now());
+            !over && !halves[1].dead
         });
         connected && heard.is_some_and(|heard| heard >= since)
     }
@@ -298,7 +303,7 @@ impl AsyncRead for Stream {
                 }
                 match (half.queue.front_mut(), half.end) {
                     (_, Some((at, End::Reset))) if at <= now => {
-                        half.seen = true;
+                        half.seen = Some(now);
                         return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                     }
                     (Some((at, bytes)), _) if *at <= now => {
@@ -319,7 +324,7 @@ impl AsyncRead for Stream {
                     (Some((at, _)), _) => *at,
                     (None, Some((_, End::Silence)) | None) => return Poll::Pending,
                     (None, Some((at, End::Closed))) if at <= now => {
-                        half.seen = true;
+                        half.seen = Some(now);
                         return Poll::Ready(Ok(()));
                     }
                     (None, Some((at, End::Closed | End::Reset))) => at,
@@ -344,7 +349,7 @@ impl AsyncWrite for Stream {
         let frozen = pair.net.is_frozen(me);
         let delay = pair.net.delay(me, peer);
         let mut halves = pair.halves();
-        let gone = halves[1 - side].seen;
+        let gone = halves[1 - side].seen.is_some();
         let half = &mut halves[side];
         if half.dead || gone || half.end.is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -376,7 +381,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.pair.finish(self.side, End::Closed);
         // Who dropped it reads no more: the other end may write into nothing.
-        self.pair.halves()[1 - self.side].seen = true;
+        self.pair.halves()[1 - self.side].seen = Some(Instant::now());
         self.pair.net.wake();
     }
 }

@@ -141,6 +141,17 @@ impl AttemptLog for Disked {
         let transition = transition.clone();
         self.commit(move |memory| now(memory.settle(delivery, &transition))).await?
     }
+
+    async fn clear_up(
+        &self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+    ) -> Result<(), LogError> {
+        self.watch.amends(attempt, outcome);
+        let (outcome, transition) = (outcome.clone(), transition.clone());
+        self.commit(move |memory| now(memory.clear_up(attempt, &outcome, &transition))).await?
+    }
 }
 
 #[async_trait]

@@ -167,8 +167,23 @@ impl Dispatcher {
                     match self.choose(&run) {
                         Ok(next) => {
                             log.end(&attempt, &outcome, &Transition::Continue).await?;
-                            choice = next;
-                            continue;
+                            if !next.permit.is_shut(Instant::now()) {
+                                choice = next;
+                                continue;
+                            }
+                            // The commit took its time, and that provider asks for a pause now.
+                            drop(next);
+                            match self.choose(&run) {
+                                Ok(next) => {
+                                    choice = next;
+                                    continue;
+                                }
+                                Err(nobody) => {
+                                    let end = self.later(&run.delivery, &outcome, &nobody, now);
+                                    log.settle(run.delivery.id, &end).await?;
+                                    return Ok(verdict(attempt, outcome, end));
+                                }
+                            }
                         }
                         Err(nobody) => self.later(&run.delivery, &outcome, &nobody, now),
                     }
@@ -307,8 +322,13 @@ fn attempt(delivery: &Delivery, choice: &Choice, now: SystemTime) -> Attempt {
     }
 }
 
-/// Calls the provider, once.
+/// Calls the provider, once; not at all where it asked for a pause, or went away, while the attempt
+/// was recorded.
 async fn offer(permit: &Permit, email: &Email, attempt: &Attempt) -> Outcome {
+    if permit.is_shut(Instant::now()) {
+        let why = "the provider took no more mail once the attempt was recorded";
+        return Outcome::Failed(SendError::not_started(why));
+    }
     let call = permit.provider().send(email, attempt);
     match tokio::time::timeout(attempt.timeout + GRACE, call).await {
         Ok(result) => result.into(),

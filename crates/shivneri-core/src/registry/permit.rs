@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Registry, entry::Entry};
 use crate::{
     AgentSession, EmailProvider, MessageId, Outcome, ProviderId,
-    health::{HealthEvent, Signal},
+    health::{HealthEvent, Signal, Standing},
 };
 
 /// Counts as one in flight until it is dropped, so that a cancelled task can't leak a place or
@@ -67,6 +67,12 @@ impl Permit {
     /// The agent's session it is for.
     pub fn session(&self) -> Option<&AgentSession> {
         self.session.as_ref()
+    }
+
+    /// Whether the provider takes no more mail since the permit was given: it asked for a pause, its
+    /// circuit opened, its agents fell silent.
+    pub(crate) fn is_shut(&self, now: Instant) -> bool {
+        matches!(self.entry.live().health.standing(now), Standing::Shut)
     }
 
     /// Whether it is the one permit of a probation.

@@ -3,7 +3,7 @@
 use shivneri_core::{Attempt, Transition};
 
 use super::{Subject, fixture::*};
-use crate::{Amended, Park, Status};
+use crate::{Amended, Park, Retention, Status};
 
 /// By the agent's word nothing was begun.
 pub async fn what_was_not_started_is_due_at_once_and_not_in_doubt(subject: &dyn Subject) {
@@ -43,6 +43,31 @@ pub async fn a_late_acceptance_moves_even_what_ended_in_doubt(subject: &dyn Subj
         assert_eq!(again.expect("it is answered"), Amended::Unchanged, "once");
     }
     assert!(spool.lease(9, now + seconds(99)).await.expect("it can be read").is_empty());
+    assert_whole(&spool).await;
+}
+
+/// As long as it can be. It was never sent, so it is no possible duplicate.
+pub async fn mail_given_up_in_doubt_and_proven_unsent_is_sent(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let given_up = Transition::InDoubt { reason: "on_doubt is hold".into() };
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let attempt = try_once(&spool, &delivery, &doubtful(), &given_up).await;
+    let amended = spool.amend(attempt.id, &not_started(), &retry(now)).await;
+    assert_eq!(amended.expect("it is committed"), Amended::Moved);
+    let found = record(&spool, delivery.message()).await;
+    assert_eq!((found.status(), found.summary.in_doubt), (Status::Queued, false));
+    let again = lease_one(&spool, now).await;
+    assert!(!again.is_in_doubt());
+    try_once(&spool, &again, &accepted(), &Transition::Accepted).await;
+    assert!(!record(&spool, delivery.message()).await.summary.possible_duplicate);
+
+    let old = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    let attempt = try_once(&spool, &old, &doubtful(), &given_up).await;
+    let at_once = Retention { body: seconds(0), ..Retention::default() };
+    spool.collect(at_once, now + seconds(3600)).await.expect("it is committed");
+    let amended = spool.amend(attempt.id, &not_started(), &retry(now)).await;
+    assert_eq!(amended.expect("it is committed"), Amended::Closed, "there is nothing to send");
+    assert_eq!(status(&spool, old.message()).await, Status::InDoubt);
     assert_whole(&spool).await;
 }
 

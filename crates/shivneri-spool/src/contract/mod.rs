@@ -63,6 +63,7 @@ macro_rules! spool_contract {
             attempts: a_delivery_is_settled_without_an_attempt,
             late: what_was_not_started_is_due_at_once_and_not_in_doubt,
             late: a_late_acceptance_moves_even_what_ended_in_doubt,
+            late: mail_given_up_in_doubt_and_proven_unsent_is_sent,
             late: a_certain_end_is_not_amended,
             late: a_late_acceptance_stops_a_resend_that_is_under_way,
             late: the_holder_of_a_lease_clears_up_its_doubt_once,

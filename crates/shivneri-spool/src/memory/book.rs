@@ -310,6 +310,7 @@ impl Book {
             number: one.attempt.number,
             was_open: one.end.is_none(),
             other_open: self.queue.open(delivery).is_some_and(|open| open != attempt),
+            gone: message.email.is_none(),
             provider: &one.attempt.provider,
         };
         after[at].resent |= one.attempt.possible_duplicate;

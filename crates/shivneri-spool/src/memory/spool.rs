@@ -15,7 +15,7 @@ use crate::{
     Acceptance, Amended, Audit, Change, Collected, Commits, Duplicates, Event, Evidence, Incoming,
     MessageRecord, OpenAttempt, Page, Park, Retention, Search, Shelf, Spool, SpoolError,
     SpoolHealth, SpoolState, Stats,
-    model::{Part, Try, message},
+    model::{Part, Try, message, queue::micros},
 };
 
 #[async_trait]
@@ -89,7 +89,8 @@ impl Spool for Memory {
             let taken = book.queue.take(max, now);
             let lease = |(lane, key): (usize, i64)| {
                 let due = book.due(key)?;
-                if due > now {
+                // In the queue's own measure: what it calls due must not be put back as due.
+                if micros(due) > micros(now) {
                     book.queue.put_back(lane, due, key);
                     return None;
                 }

@@ -169,6 +169,8 @@ pub(crate) struct Late<'a> {
     pub(crate) was_open: bool,
     /// Another attempt of the delivery is open now.
     pub(crate) other_open: bool,
+    /// The message's body is past retention, so that it can't be sent any more.
+    pub(crate) gone: bool,
     pub(crate) provider: &'a ProviderId,
 }
 
@@ -184,6 +186,11 @@ impl Part {
     ) -> (Vec<Self>, bool) {
         let counts = late.number > self.forgiven;
         self.attempts = self.attempts.max(late.number);
+        // A part whose recipients are with another provider at this moment can't be divided: the
+        // doubt stays until that attempt has its end, which holds for all of them.
+        if late.other_open && names_some(outcome) && !self.state.is_final() {
+            return (Vec::new(), false);
+        }
         if !late.was_open && counts {
             self.doubts = self.doubts.saturating_sub(1);
         }
@@ -194,9 +201,11 @@ impl Part {
                 self.doubts += u32::from(counts);
                 counts && !self.state.is_final()
             }
-            // That it did not go out moves only what waits for nothing else.
+            // That it did not go out moves only what waits for nothing else. What was given up in
+            // doubt is in doubt no more: it was never sent, so this is not again.
             Outcome::Failed(_) => {
-                !self.state.is_final() && counts && self.doubts == 0 && !late.other_open
+                let waits = !self.state.is_final() || (self.state == Status::InDoubt && !late.gone);
+                waits && counts && self.doubts == 0 && !late.other_open
             }
         };
         if !moves {
@@ -204,6 +213,14 @@ impl Part {
         }
         self.provider = Some(late.provider.clone());
         (self.apply(Some(outcome), transition, next_number, now), true)
+    }
+}
+
+/// Whether it was accepted without some of its recipients.
+fn names_some(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted(receipt) => !receipt.refused.is_empty() || !receipt.deferred.is_empty(),
+        Outcome::Failed(_) => false,
     }
 }
 
@@ -267,7 +284,13 @@ mod tests {
         let until = now + Duration::from_secs(60);
         for (forgiven, doubts) in [(1, 0), (0, 1)] {
             let mut part = Part { attempts: 1, forgiven, ..part.clone() };
-            let late = Late { number: 1, was_open: true, other_open: false, provider: &provider };
+            let late = Late {
+                number: 1,
+                was_open: true,
+                other_open: false,
+                gone: false,
+                provider: &provider,
+            };
             let outcome = Outcome::Failed(doubt.clone());
             let (_, moved) = part.amend(&late, &outcome, &Transition::Doubt { until }, 1, now);
             assert_eq!((part.doubts, moved), (doubts, doubts == 1));

@@ -304,3 +304,46 @@ async fn what_is_under_way_since_before_a_circuit_opened_takes_no_place_of_its_p
     registry.tick(Duration::ZERO, Duration::from_secs(5), Instant::now());
     assert_eq!((status(&dispatcher, "a"), registry.free_places()), (Status::Probing, 1));
 }
+
+#[tokio::test]
+async fn a_provider_that_asks_for_a_pause_while_an_attempt_is_recorded_is_not_called() {
+    #[derive(Debug)]
+    struct Slow(Arc<Registry>, Log);
+    #[async_trait]
+    impl AttemptLog for Slow {
+        async fn begin(&self, attempt: &Attempt) -> Result<(), LogError> {
+            // Another mail's answer comes while this one's record is committed.
+            let entry = self.0.entry(&attempt.provider).unwrap();
+            let other = Arc::new(delivery());
+            let mut permit = self.0.permit(&entry, &other, false, Instant::now()).unwrap();
+            let pause = Some(Duration::from_secs(60));
+            let throttled = Failure::Throttled { retry_after: pause };
+            permit.finish(&Outcome::Failed(SendError::new(throttled, "too fast")));
+            self.1.begin(attempt).await
+        }
+        async fn end(
+            &self,
+            attempt: &Attempt,
+            outcome: &Outcome,
+            transition: &Transition,
+        ) -> Result<(), LogError> {
+            self.1.end(attempt, outcome, transition).await
+        }
+        async fn settle(&self, id: DeliveryId, end: &Transition) -> Result<(), LogError> {
+            self.1.settle(id, end).await
+        }
+        async fn clear_up(
+            &self,
+            attempt: AttemptId,
+            outcome: &Outcome,
+            transition: &Transition,
+        ) -> Result<(), LogError> {
+            self.1.clear_up(attempt, outcome, transition).await
+        }
+    }
+    let dispatcher = dispatcher(vec![accepting("a", 0)]);
+    let log = Slow(Arc::clone(dispatcher.registry()), Log::default());
+    let verdict = dispatcher.dispatch(&delivery(), &log).await.unwrap();
+    assert!(matches!(verdict, Verdict::Deferred(Deferral::Retry { .. })), "{verdict:?}");
+    assert_eq!(log.1.lines(), ["begin 1 at a", "end 1 not_started: retry"]);
+}

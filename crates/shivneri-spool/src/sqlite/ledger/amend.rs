@@ -51,6 +51,7 @@ impl Ledger<'_> {
             number,
             was_open: one.end.is_none(),
             other_open: open.is_some_and(|open| open != attempt),
+            gone: rows::body(self.conn, message.row)?.is_none(),
             provider: &one.attempt.provider,
         };
         // The lease that knew it may have ended with the process before.
