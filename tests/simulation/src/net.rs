@@ -187,7 +187,7 @@ impl Net {
         let connected = self.pairs_of(host).iter().any(|pair| {
             let halves = pair.halves();
             let over = halves[0].seen.is_some_and(|at| at + NOTICED <= Instant::now());
-            !over && !halves[1].dead
+            !over
         });
         connected && heard.is_some_and(|heard| heard >= since)
     }
