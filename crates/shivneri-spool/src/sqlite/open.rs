@@ -179,7 +179,7 @@ fn recover(writer: &mut Writer) -> Result<(), Trouble> {
     #[cfg(feature = "failpoints")]
     shivneri_failpoint::hit("recover.decided");
     transaction.commit()?;
-    shared.committed(&writer.tally, &before, Vec::new(), 0, std::time::Duration::ZERO);
+    shared.committed(&writer.tally, &before, Vec::new());
     Ok(())
 }
 

@@ -101,19 +101,16 @@ impl Shared {
         }
     }
 
+    /// Counts a commit.
+    pub(super) fn count(&self, operations: u64, took: Duration) {
+        locked(&self.commits).add(operations, took);
+    }
+
     /// Makes a group's effects visible, after its commit.
-    pub(super) fn committed(
-        &self,
-        tally: &Tally,
-        before: &Tally,
-        due: Vec<Due>,
-        operations: u64,
-        took: Duration,
-    ) {
+    pub(super) fn committed(&self, tally: &Tally, before: &Tally, due: Vec<Due>) {
         if tally != before {
             locked(&self.tally).clone_from(tally);
         }
-        locked(&self.commits).add(operations, took);
         let mut queue = self.queue();
         let mut earlier = queue.committed();
         for one in due {

@@ -98,7 +98,8 @@ impl Writer {
         match result {
             Ok(due) => {
                 let operations = applied.len() as u64;
-                self.shared.committed(&self.tally, &before, due, operations, begun.elapsed());
+                self.shared.count(operations, begun.elapsed());
+                self.shared.committed(&self.tally, &before, due);
                 for one in applied {
                     (one.tell)(Ok(()));
                 }

@@ -1,26 +1,69 @@
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::OnDisk;
 use crate::{
     Acceptance, Spool,
     contract::fixture::{draft, incoming, now, record},
+    sqlite::{Ledger, Sqlite},
 };
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Keeps the writer in one operation until it is told to go on, so that what is handed over
+/// meanwhile is the next group.
+struct Busy {
+    go_on: std::sync::mpsc::Sender<()>,
+    held: tokio::task::JoinHandle<()>,
+}
+
+impl Busy {
+    async fn keep(spool: &Arc<Sqlite>) -> Self {
+        let (go_on, told) = std::sync::mpsc::channel();
+        let (begun, has_begun) = oneshot::channel();
+        let spool = Arc::clone(spool);
+        let held = tokio::spawn(async move {
+            let operation = move |_: &mut Ledger<'_>| {
+                begun.send(()).unwrap();
+                told.recv().unwrap();
+                Ok(())
+            };
+            spool.commit(operation).await.unwrap();
+        });
+        has_begun.await.unwrap();
+        Self { go_on, held }
+    }
+
+    async fn end(self) {
+        self.go_on.send(()).unwrap();
+        self.held.await.unwrap();
+    }
+}
+
+/// Waits until that many operations wait for the writer.
+async fn handed_over(spool: &Sqlite, operations: usize) {
+    let jobs = spool.jobs.lock().unwrap().clone().unwrap();
+    while jobs.max_capacity() - jobs.capacity() < operations {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn many_callers_share_a_commit() {
     let disk = OnDisk::new();
     let spool = disk.open();
+    let busy = Busy::keep(&spool).await;
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..200 {
         let spool = Arc::clone(&spool);
         callers.spawn(async move { spool.accept(incoming(&draft(&["b@x.org"]), now())).await });
     }
+    handed_over(&spool, 200).await;
+    busy.end().await;
     while let Some(accepted) = callers.join_next().await {
         assert!(matches!(accepted.unwrap(), Ok(Acceptance::New { .. })));
     }
     let commits = spool.health().commits;
-    assert_eq!(commits.operations, 200);
-    assert!(commits.commits < 100, "{commits:?}");
+    assert_eq!((commits.operations, commits.commits), (201, 2), "{commits:?}");
     assert_eq!(commits.buckets.iter().sum::<u64>(), commits.commits);
 }
 
@@ -63,35 +106,32 @@ async fn nothing_is_acknowledged_whose_commit_fails() {
     let disk = OnDisk::new();
     let spool = disk.open();
     let other = rusqlite::Connection::open(disk.path()).unwrap();
-    // While another holds the database, what is handed over gathers into one group; the mail at
-    // its end can't be written.
-    other.execute_batch("BEGIN IMMEDIATE; DROP TABLE bodies").unwrap();
-    let mut puts = tokio::task::JoinSet::new();
-    for number in 0..50 {
+    // From now on no mail can be written, and what else is in its group must go with it.
+    other.execute_batch("DROP TABLE bodies").unwrap();
+    let busy = Busy::keep(&spool).await;
+    let put = |number: u32| {
         let spool = Arc::clone(&spool);
-        puts.spawn(async move {
-            let key = number.to_string();
-            let put = spool.put(crate::Shelf::Providers, &key, Some(vec![1])).await;
-            put.ok().map(|_| key)
-        });
+        async move { spool.put(crate::Shelf::Providers, &number.to_string(), Some(vec![1])).await }
+    };
+    let mut puts = tokio::task::JoinSet::new();
+    for number in 0..25 {
+        puts.spawn(put(number));
     }
+    handed_over(&spool, 25).await;
     let failing = tokio::spawn({
         let spool = Arc::clone(&spool);
         async move { spool.accept(incoming(&draft(&["b@x.org"]), now())).await }
     });
-    // Everything is handed over once each task was polled.
-    tokio::task::yield_now().await;
-    other.execute_batch("COMMIT").unwrap();
-    assert!(failing.await.unwrap().is_err());
-    let mut kept = other.prepare("SELECT key FROM shelves").unwrap();
-    let kept = kept.query_map([], |row| row.get(0)).unwrap();
-    let kept: Vec<String> = kept.collect::<Result<_, _>>().unwrap();
-    let mut refused = 0;
-    while let Some(put) = puts.join_next().await {
-        match put.unwrap() {
-            Some(acknowledged) => assert!(kept.contains(&acknowledged), "{acknowledged} is lost"),
-            None => refused += 1,
-        }
+    handed_over(&spool, 26).await;
+    for number in 25..50 {
+        puts.spawn(put(number));
     }
-    assert!(refused > 0, "the failed group held nothing else");
+    handed_over(&spool, 51).await;
+    busy.end().await;
+    assert!(failing.await.unwrap().is_err());
+    for put in puts.join_all().await {
+        assert!(put.is_err(), "acknowledged, although its commit failed");
+    }
+    let kept: i64 = other.query_row("SELECT count(*) FROM shelves", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 0, "kept, although its group failed");
 }
