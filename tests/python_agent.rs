@@ -95,6 +95,7 @@ fn mail_on_hold_is_never_taken_twice_when_its_agent_in_python_is_killed() {
         }
         let is_taken = |m: &&&Value| books.taken.contains_key(m["id"].as_str().unwrap());
         let taken = held.iter().filter(is_taken).count();
+        assert!(taken > 0, "what was taken without the agent learning of it is in doubt");
         println!(
             "on hold: {} acknowledged, {} held in doubt ({} of them taken), 0 doubled",
             ids.len(),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::time::{Instant, interval};
 
 /// Whether and when a process is to come to a failpoint. Programs without any do not look.
@@ -126,8 +126,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// SIGSTOP; returns once it stands still. Until then a program with several threads goes on:
+    /// the one that finds the signal has to run to stop the others.
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
+        waitid(WaitId::Pid(Pid::from_child(&self.child)), WaitIdOptions::STOPPED).unwrap();
     }
 
     pub(crate) fn resume(&self) {
