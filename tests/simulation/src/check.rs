@@ -1,11 +1,14 @@
 //! The history checker: what was acknowledged, what providers really took, and what the queue
 //! says of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shivneri_spool::{MessageRecord, RecipientRecord, Spool, Status};
 
-use crate::run::{Acknowledged, World};
+use crate::{run::Acknowledged, world::World};
+
+/// How often a recipient is put off at least before its message is too old.
+const PUT_OFF: u64 = 3;
 
 /// Compares the books at the end; the messages by status, and the acceptances beyond the first.
 pub(crate) async fn compare(world: &World) -> (BTreeMap<&'static str, usize>, u64) {
@@ -33,7 +36,9 @@ pub(crate) async fn compare(world: &World) -> (BTreeMap<&'static str, usize>, u6
                 .map(|(_, count)| *count)
                 .sum::<u64>();
             doubles += count.saturating_sub(1);
-            for wrong in judge(one, &record, recipient, count) {
+            let accounts = world.accounts.iter();
+            let deferrals = accounts.map(|to| to.deferrals(one.id, &recipient.address)).sum();
+            for wrong in judge(one, &record, recipient, Answers { taken: count, deferrals }) {
                 let (subject, to) = (&one.mail.subject, &recipient.address);
                 world.watch.violation(format!("{wrong}: {} ({subject}) for {to}", one.id));
             }
@@ -48,12 +53,18 @@ pub(crate) async fn compare(world: &World) -> (BTreeMap<&'static str, usize>, u6
     (states, doubles)
 }
 
+/// What providers really said to one recipient.
+struct Answers {
+    taken: u64,
+    deferrals: u64,
+}
+
 /// What is wrong with one recipient's end.
 fn judge(
     one: &Acknowledged,
     record: &MessageRecord,
     recipient: &RecipientRecord,
-    taken: u64,
+    Answers { taken, deferrals }: Answers,
 ) -> Vec<String> {
     let status = recipient.status;
     let mut wrong = Vec::new();
@@ -78,12 +89,20 @@ fn judge(
         }
         Status::Rejected => {}
         Status::Expired => {
-            // Too old in the end may be what providers defer again and again, and what only one of
-            // them could judge, which is not enough to reject it.
-            let deferred = recipient.address.starts_with("later");
-            let unexplained = one.mail.subject.starts_with("odd");
-            if one.mail.life.is_none() && !deferred && !unexplained {
-                wrong.push("P1: expired long before its time".into());
+            // Too old in the end may be what providers put off again and again, and what only one
+            // of them judged, which is not enough to reject it.
+            let judges: BTreeSet<_> = record
+                .attempts
+                .iter()
+                .filter(|attempt| attempt.outcome.as_deref() == Some("rejected"))
+                .map(|attempt| &attempt.provider)
+                .collect();
+            let unexplained = one.mail.subject.starts_with("odd") && judges.len() == 1;
+            if one.mail.life.is_none() && deferrals < PUT_OFF && !unexplained {
+                wrong.push(format!(
+                    "P1: expired long before its time, {deferrals} times put off, {} judges",
+                    judges.len()
+                ));
             }
         }
         Status::Scheduled

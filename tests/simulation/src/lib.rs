@@ -10,6 +10,7 @@
 //! has a process of its own with rising dates, because the UUID crate counts per process.
 #![deny(missing_docs)]
 
+mod accounts;
 mod check;
 mod disk;
 mod net;

@@ -72,7 +72,7 @@ struct Pair {
     state: Mutex<[Half; 2]>,
 }
 
-/// What is under way when the server sees a connection's end has left it by then.
+/// What is under way when the server sees a connection's end, or dies, has left it by then.
 const NOTICED: Duration = Duration::from_millis(5);
 
 /// What one end writes and the other reads, and the writing end itself.
@@ -83,8 +83,8 @@ struct Half {
     end: Option<(Instant, End)>,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// The process of this end is gone.
-    dead: bool,
+    /// When the process of this end went.
+    died: Option<Instant>,
     /// When the other end's reader saw the end.
     seen: Option<Instant>,
 }
@@ -150,7 +150,7 @@ impl Net {
             for side in [0, 1].into_iter().filter(|side| pair.hosts[*side] == host) {
                 let end = if power { End::Closed } else { End::Silence };
                 pair.finish(side, end);
-                pair.halves()[side].dead = true;
+                pair.halves()[side].died = Some(Instant::now());
             }
         }
         self.wake();
@@ -165,7 +165,8 @@ impl Net {
         for pair in self.pairs_of(host) {
             let at = Instant::now() + self.delay(host, pair.other(host));
             for (half, of) in pair.halves().iter_mut().zip(pair.hosts) {
-                if of == host && half.dead && matches!(half.end, Some((_, End::Silence))) {
+                if of == host && half.died.is_some() && matches!(half.end, Some((_, End::Silence)))
+                {
                     half.end = Some((at, End::Reset));
                 }
             }
@@ -186,8 +187,8 @@ impl Net {
         let heard = self.inner().machines.get(&host).and_then(|machine| machine.heard);
         let connected = self.pairs_of(host).iter().any(|pair| {
             let halves = pair.halves();
-            let over = halves[0].seen.is_some_and(|at| at + NOTICED <= Instant::now());
-            !over
+            let ends = [halves[0].seen, halves[1].died];
+            !ends.into_iter().flatten().any(|at| at + NOTICED <= Instant::now())
         });
         connected && heard.is_some_and(|heard| heard >= since)
     }
@@ -293,7 +294,7 @@ impl AsyncRead for Stream {
             let now = Instant::now();
             let next = {
                 let mut halves = pair.halves();
-                if halves[side].dead {
+                if halves[side].died.is_some() {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 let half = &mut halves[1 - side];
@@ -351,7 +352,7 @@ impl AsyncWrite for Stream {
         let mut halves = pair.halves();
         let gone = halves[1 - side].seen.is_some();
         let half = &mut halves[side];
-        if half.dead || gone || half.end.is_some() {
+        if half.died.is_some() || gone || half.end.is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let waiting: usize = half.queue.iter().map(|(_, bytes)| bytes.len()).sum();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shivneri_core::{Fault, OnDoubt, draws::Draws};
 
-use crate::{net::Host, world::Mood};
+use crate::{accounts::Mood, net::Host};
 
 /// An account and the machines that serve it; none: the server itself.
 #[derive(Clone, Debug)]

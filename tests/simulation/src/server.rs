@@ -15,10 +15,10 @@ use shivneri_transport::{Caller, Directory, Hub, HubOptions, Refusal, RegistrySe
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use crate::{
+    accounts::{Account, Reached},
     net::{Net, SERVER},
     spool::Disked,
     watch::Watch,
-    world::{Account, Reached},
 };
 
 /// What the server is to be run with.

@@ -1,282 +1,287 @@
-//! The providers' accounts: how they feel at present, and what they really took.
+//! The machines, the network and the providers as the one who troubles them sees them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use shivneri_core::{
-    Attempt, Capabilities, Cause, Doubt, Email, EmailAddress, EmailProvider, Failure, Fault,
-    Lookup, MessageId, ProviderId, Receipt, Scope, SendError, draws::Draws,
-};
-use tokio::{
-    sync::{oneshot, watch},
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use shivneri_core::{Lane, Registry, draws::Draws};
+use shivneri_spool::{Memory, Options, Spool};
+use shivneri_transport::agent::{self, AgentOptions, Connect, Connection};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::{
-    net::{Host, Net},
+    accounts::{Account, Mood, Reached},
+    disk::Disk,
+    net::{Host, Link, Net, SERVER},
+    plan::{Death, Event, Plan, Trouble},
+    run::Acknowledged,
+    server::{self, Setup},
+    spool::Disked,
     trace::Trace,
+    watch::Watch,
 };
-
-/// How an account answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
-    Fine,
-    /// Connections are refused.
-    Refusing,
-    /// The account is at fault.
-    Faulty(Fault),
-    Throttling(Option<Duration>),
-    /// A 500 that says nothing; some of that mail was taken.
-    Vague,
-    /// The connection breaks after the body; some of that mail was taken.
-    Breaking,
-    /// Nothing is answered; all of that mail is taken.
-    Stalled,
-    /// Every second answer is a refusal.
-    Flaky,
+struct Machine {
+    host: Host,
+    account: Arc<Account>,
+    disk: Disk,
+    process: Option<JoinHandle<()>>,
 }
 
-/// One acceptance, as the provider's own log has it.
-#[derive(Clone, Debug)]
-pub(crate) struct Taken {
-    pub(crate) message: MessageId,
-    pub(crate) recipient: EmailAddress,
+/// The world as the one who troubles it sees it.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    setup: Setup,
+    net: Net,
+    pub(crate) trace: Trace,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) accounts: Vec<Arc<Account>>,
+    machines: Mutex<Vec<Machine>>,
+    server: Mutex<Option<JoinHandle<()>>>,
+    memory: Mutex<Arc<Memory>>,
+    pub(crate) registry: Mutex<Option<Arc<Registry>>>,
+    pub(crate) open: watch::Sender<Option<Arc<Disked>>>,
+    pub(crate) acknowledged: Mutex<Vec<Acknowledged>>,
 }
 
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How an agent reaches the server.
 #[derive(Debug)]
-struct State {
-    mood: Mood,
-    draws: Draws,
-    taken: Vec<Taken>,
-    /// What it answered under which idempotency key.
-    keys: HashMap<String, Receipt>,
+struct Cable(Net, Host);
+
+#[async_trait]
+impl Connect for Cable {
+    async fn connect(&self) -> io::Result<Box<dyn Connection>> {
+        Ok(Box::new(self.0.connect(self.1).await?))
+    }
 }
 
-/// An account at a provider.
-#[derive(Debug)]
-pub(crate) struct Account {
-    pub(crate) id: ProviderId,
-    capabilities: Arc<Capabilities>,
-    state: Mutex<State>,
-    moods: watch::Sender<Mood>,
-    /// Requests that were handed over are worked on whether or not anybody waits.
-    working: Mutex<JoinSet<()>>,
-    trace: Trace,
+pub(crate) fn lanes() -> Vec<Lane> {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let doubt_wait = Duration::from_secs(20);
+    vec![
+        Lane { max_age: minutes(30), ..Lane::critical() },
+        Lane { max_age: minutes(60), doubt_wait, ..Lane::transactional() },
+        Lane { max_age: minutes(120), doubt_wait, ..Lane::bulk() },
+    ]
 }
-
-impl Account {
-    pub(crate) fn new(id: ProviderId, seed: u64, idempotent: bool, trace: Trace) -> Arc<Self> {
-        let capabilities =
-            Capabilities { idempotent, lookup: idempotent, ..Capabilities::default() };
-        let state = State {
-            mood: Mood::Fine,
-            draws: Draws::new(seed),
-            taken: Vec::new(),
-            keys: HashMap::new(),
+impl World {
+    pub(crate) fn new(seed: u64, plan: Plan, trace: Trace) -> Arc<Self> {
+        let mut draws = Draws::new(seed);
+        let net = Net::new(draws.draw());
+        let served = plan.accounts.iter().filter(|account| !account.hosts.is_empty());
+        let id = |name: &str| name.parse().expect("the plan's names are valid");
+        let agents = served.map(|account| (id(account.name), account.hosts.clone())).collect();
+        let policy = server::policy();
+        let silence = policy.suspect + 2 * policy.beat;
+        let watch = Watch::new(net.clone(), trace.clone(), agents, silence);
+        let make = |served: &crate::plan::Served| {
+            let id = served.name.parse().expect("the plan's names are valid");
+            Account::new(id, draws.draw(), served.idempotent, trace.clone())
         };
+        let accounts: Vec<_> = plan.accounts.iter().map(make).collect();
+        let of = accounts.iter().zip(&plan.accounts);
+        let machines = of
+            .clone()
+            .flat_map(|(account, served)| served.hosts.iter().map(move |host| (account, *host)))
+            .map(|(account, host)| Machine {
+                host,
+                account: Arc::clone(account),
+                disk: Disk::new(draws.draw()),
+                process: None,
+            })
+            .collect();
+        let hosted = of.map(|(account, served)| (Arc::clone(account), served.hosts.is_empty()));
+        let setup = Setup {
+            seed,
+            net: net.clone(),
+            watch: Arc::clone(&watch),
+            accounts: hosted.collect(),
+            window: plan.window,
+            slow: Arc::default(),
+        };
+        let memory = Memory::with(&Options { lanes: lanes(), ..Options::default() });
         Arc::new(Self {
-            id,
-            capabilities: Arc::new(capabilities),
-            state: Mutex::new(state),
-            moods: watch::Sender::new(Mood::Fine),
-            working: Mutex::default(),
+            plan,
+            setup,
+            net,
             trace,
+            watch,
+            accounts,
+            machines: Mutex::new(machines),
+            server: Mutex::default(),
+            memory: Mutex::new(memory),
+            registry: Mutex::default(),
+            open: watch::Sender::new(None),
+            acknowledged: Mutex::default(),
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn memory(&self) -> Arc<Memory> {
+        Arc::clone(&lock(&self.memory))
     }
 
-    pub(crate) fn set_mood(&self, mood: Mood) {
-        self.state().mood = mood;
-        self.moods.send_replace(mood);
+    pub(crate) fn start_server(&self) {
+        let process = server::start(&self.setup, self.memory());
+        *lock(&self.registry) = Some(process.registry);
+        self.open.send_replace(Some(process.spool));
+        *lock(&self.server) = Some(tokio::spawn(process.work));
+        self.trace.note(|| "the server runs".into());
     }
 
-    /// How often each recipient of each message was taken.
-    pub(crate) fn count_into(&self, counts: &mut BTreeMap<(MessageId, EmailAddress), u64>) {
-        for taken in &self.state().taken {
-            *counts.entry((taken.message, taken.recipient.clone())).or_default() += 1;
-        }
-    }
-
-    /// Works on a request that has arrived. Sends nothing where the connection breaks.
-    async fn work(self: Arc<Self>, email: Email, key: String, answer: oneshot::Sender<Answer>) {
-        let (thinks, mood) = {
-            let mut state = self.state();
-            (Duration::from_millis(20 + state.draws.below(180) as u64), state.mood)
+    async fn kill_server(&self, death: Death) -> bool {
+        let Some(process) = lock(&self.server).take() else { return false };
+        self.trace.note(|| format!("the server dies: {death:?}"));
+        self.net.kill(SERVER, death == Death::Killed);
+        let next = {
+            let mut memory = lock(&self.memory);
+            *memory = memory.reopen();
+            Arc::clone(&memory)
         };
-        sleep(thinks).await;
-        let answered = self.decide(mood, &email, key);
-        if mood == Mood::Stalled {
-            let mut moods = self.moods.subscribe();
-            let _ = moods.wait_for(|now| *now != Mood::Stalled).await;
+        self.watch.server_crashed();
+        self.open.send_replace(None);
+        process.abort();
+        let _ = process.await;
+        let audit = next.audit().await.expect("the model can be read");
+        if audit.gap() != 0 {
+            self.watch.violation(format!("P1: after a crash the audit has a gap: {audit:?}"));
         }
-        if let Some(result) = answered {
-            // Whoever asked may be gone; what was taken stays taken.
-            let _ = answer.send(result);
-        }
+        true
     }
 
-    fn decide(&self, mood: Mood, email: &Email, key: String) -> Option<Answer> {
-        let fail = |failure, detail: &str| Some(Err(SendError::new(failure, detail)));
-        let mut state = self.state();
-        match mood {
-            Mood::Fine | Mood::Stalled => Some(self.judge(&mut state, email, key)),
-            Mood::Flaky if state.draws.chance(500) => {
-                fail(Failure::Unavailable, "try again, nothing was taken")
+    pub(crate) fn start_agent(&self, host: Host) {
+        let mut machines = lock(&self.machines);
+        let Some(machine) = machines.iter_mut().find(|machine| machine.host == host) else {
+            return;
+        };
+        let (net, disk) = (self.net.clone(), machine.disk.clone());
+        let account = Arc::clone(&machine.account);
+        let (window, trace) = (self.plan.window, self.trace.clone());
+        machine.process = Some(tokio::spawn(async move {
+            loop {
+                let id = format!("agent-{host}").parse().expect("it is a name");
+                let mut options = AgentOptions::new("http://server.simulated", id);
+                options.connect = Some(Arc::new(Cable(net.clone(), host)));
+                options.journal = Some(Arc::new(disk.mount()));
+                options.window = window;
+                let provider = Reached { account: Arc::clone(&account), net: net.clone(), host };
+                let ended = agent::serve(Arc::new(provider), options, std::future::pending()).await;
+                trace.note(|| format!("agent {host} ended: {ended:?}"));
+                sleep(Duration::from_secs(1)).await;
             }
-            Mood::Flaky => Some(self.judge(&mut state, email, key)),
-            Mood::Refusing => fail(Failure::Unavailable, "connection refused"),
-            Mood::Faulty(fault) => fail(Failure::AccountFault(fault), "not with this account"),
-            Mood::Throttling(retry_after) => {
-                fail(Failure::Throttled { retry_after }, "too many requests")
-            }
-            Mood::Vague => {
-                if state.draws.chance(500) {
-                    let _ = self.judge(&mut state, email, key);
+        }));
+    }
+
+    async fn kill_agent(&self, host: Host, death: Death) -> bool {
+        let process = {
+            let mut machines = lock(&self.machines);
+            let machine = machines.iter_mut().find(|machine| machine.host == host);
+            let Some(process) = machine.and_then(|machine| machine.process.take()) else {
+                return false;
+            };
+            self.net.kill(host, death == Death::Killed);
+            let machine = machines.iter().find(|machine| machine.host == host);
+            machine.into_iter().for_each(|machine| match death {
+                Death::Killed => machine.disk.unmount(),
+                Death::PowerCut => machine.disk.lose_power(),
+            });
+            process
+        };
+        process.abort();
+        let _ = process.await;
+        true
+    }
+
+    /// One trouble from its beginning to its end.
+    pub(crate) async fn trouble(self: Arc<Self>, event: Event) {
+        sleep(event.at).await;
+        let (trouble, lasts) = (event.trouble, event.lasts);
+        self.trace.note(|| format!("for {lasts:?}: {trouble:?}"));
+        match trouble {
+            Trouble::ServerDies(death) => {
+                if self.kill_server(death).await {
+                    sleep(lasts).await;
+                    self.net.power_on(SERVER);
+                    self.start_server();
                 }
-                fail(Failure::InDoubt(Doubt::Weak), "an internal error")
             }
-            Mood::Breaking => {
-                if state.draws.chance(600) {
-                    let _ = self.judge(&mut state, email, key);
+            Trouble::AgentDies(host, death) => {
+                if self.kill_agent(host, death).await {
+                    sleep(lasts).await;
+                    self.net.power_on(host);
+                    self.start_agent(host);
                 }
-                None
+            }
+            Trouble::ServerStops => {
+                self.net.freeze(SERVER, true);
+                self.watch.excuse(lasts + Duration::from_secs(5));
+                sleep(lasts).await;
+                self.net.freeze(SERVER, false);
+            }
+            Trouble::AgentStops(host) => {
+                self.net.freeze(host, true);
+                sleep(lasts).await;
+                self.net.freeze(host, false);
+            }
+            Trouble::WorldStops => {
+                self.watch.excuse(lasts + Duration::from_secs(5));
+                tokio::time::advance(lasts).await;
+            }
+            Trouble::Cut { agent, there, back } => {
+                let cut = |cut, from, to| {
+                    let link = self.net.link(from, to);
+                    self.net.set_link(from, to, Link { cut, ..link });
+                };
+                for cuts in [true, false] {
+                    if there {
+                        cut(cuts, agent, SERVER);
+                    }
+                    if back {
+                        cut(cuts, SERVER, agent);
+                    }
+                    if cuts {
+                        sleep(lasts).await;
+                    }
+                }
+            }
+            Trouble::Slow { agent, latency } => {
+                for latency in [latency, Link::default().latency] {
+                    for (from, to) in [(agent, SERVER), (SERVER, agent)] {
+                        let link = self.net.link(from, to);
+                        self.net.set_link(from, to, Link { latency, ..link });
+                    }
+                    if latency != Link::default().latency {
+                        sleep(lasts).await;
+                    }
+                }
+            }
+            Trouble::Feels(account, mood) => {
+                self.accounts[account].set_mood(mood);
+                sleep(lasts).await;
+                self.accounts[account].set_mood(Mood::Fine);
+            }
+            Trouble::SlowDisk(host) => {
+                let disk = {
+                    let machines = lock(&self.machines);
+                    machines.iter().find(|one| one.host == host).map(|one| one.disk.clone())
+                };
+                if let Some(disk) = disk {
+                    disk.set_slow(true);
+                    sleep(lasts).await;
+                    disk.set_slow(false);
+                }
+            }
+            Trouble::SlowSpool => {
+                *lock(&self.setup.slow) = true;
+                sleep(lasts).await;
+                *lock(&self.setup.slow) = false;
             }
         }
-    }
-
-    /// What the account says to the message itself.
-    fn judge(&self, state: &mut State, email: &Email, key: String) -> Answer {
-        if let Some(receipt) = state.keys.get(&key) {
-            return Ok(receipt.clone());
-        }
-        let subject = email.subject();
-        let rejected = |scope| Err(SendError::new(Failure::Rejected(scope), "a bad message"));
-        if subject.starts_with("bad") {
-            return rejected(Scope::Message);
-        }
-        if subject.starts_with("odd") {
-            return rejected(Scope::Unexplained);
-        }
-        if subject.starts_with("large") && self.id.as_str() == "alpha" {
-            return Err(SendError::new(Failure::Unsupported, "too large"));
-        }
-        let of = |word: &str| {
-            let all = email.envelope().recipients().iter();
-            all.filter(|one| one.as_str().starts_with(word)).cloned().collect::<Vec<_>>()
-        };
-        let unknown = of("unknown");
-        if !unknown.is_empty() {
-            return rejected(Scope::Recipients(unknown));
-        }
-        let id = format!("{}-{}", self.id, state.taken.len());
-        let deferred = if state.draws.chance(500) { of("later") } else { Vec::new() };
-        let receipt = Receipt { provider_message_id: id, refused: of("refused"), deferred };
-        for recipient in email.envelope().recipients() {
-            if !receipt.refused.contains(recipient) && !receipt.deferred.contains(recipient) {
-                self.trace.note(|| format!("{} took {} for {recipient}", self.id, email.id()));
-                state.taken.push(Taken { message: email.id(), recipient: recipient.clone() });
-            }
-        }
-        // An answer that took nobody is none to be repeated.
-        let not_taken = receipt.refused.len() + receipt.deferred.len();
-        if self.capabilities.idempotent && not_taken < email.envelope().recipients().len() {
-            state.keys.insert(key, receipt.clone());
-        }
-        Ok(receipt)
-    }
-}
-
-type Answer = Result<Receipt, SendError>;
-
-/// The account as one agent's process, or the server's, reaches it.
-#[derive(Debug)]
-pub(crate) struct Reached {
-    pub(crate) account: Arc<Account>,
-    pub(crate) net: Net,
-    pub(crate) host: Host,
-}
-
-impl Reached {
-    /// A stopped process reaches nobody.
-    async fn awake(&self) {
-        while self.net.is_frozen(self.host) {
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    async fn travels(&self) {
-        let millis = 2 + self.account.state().draws.below(20) as u64;
-        sleep(Duration::from_millis(millis)).await;
-        self.awake().await;
-    }
-}
-
-#[async_trait]
-impl EmailProvider for Reached {
-    fn id(&self) -> &ProviderId {
-        &self.account.id
-    }
-
-    fn kind(&self) -> &str {
-        "simulated"
-    }
-
-    fn capabilities(&self) -> Arc<Capabilities> {
-        Arc::clone(&self.account.capabilities)
-    }
-
-    async fn send(&self, email: &Email, attempt: &Attempt) -> Result<Receipt, SendError> {
-        self.travels().await;
-        if self.account.state().mood == Mood::Refusing {
-            let refused = SendError::new(Failure::Unavailable, "connection refused");
-            return Err(refused.caused_by(Cause::Link));
-        }
-        let (answer, answered) = oneshot::channel();
-        let work = Arc::clone(&self.account).work(email.clone(), attempt.idempotency_key(), answer);
-        self.account.working.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
-        let strong = |why| SendError::new(Failure::InDoubt(Doubt::Strong), why);
-        let result = match timeout(attempt.timeout, answered).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(strong("the connection broke")),
-            Err(_) => Err(strong("no answer in time")),
-        };
-        self.travels().await;
-        result
-    }
-
-    async fn lookup(&self, attempt: &Attempt) -> Result<Lookup, SendError> {
-        self.travels().await;
-        let state = self.account.state();
-        if !self.account.capabilities.lookup {
-            return Ok(Lookup::CannotTell);
-        }
-        if state.mood != Mood::Fine {
-            return Err(SendError::new(Failure::Unavailable, "not now"));
-        }
-        let known = state.keys.get(&attempt.idempotency_key());
-        Ok(known.map_or(Lookup::NotFound, |receipt| Lookup::Found(receipt.clone())))
-    }
-
-    async fn probe(&self) -> Result<(), SendError> {
-        self.travels().await;
-        let mood = self.account.state().mood;
-        let fails = |failure| Err(SendError::new(failure, "as the probe was told"));
-        match mood {
-            Mood::Fine | Mood::Vague | Mood::Breaking | Mood::Flaky => Ok(()),
-            Mood::Refusing => fails(Failure::Unavailable),
-            Mood::Faulty(Fault::Key) => fails(Failure::AccountFault(Fault::Key)),
-            // A probe can't see these.
-            Mood::Faulty(_) => Ok(()),
-            Mood::Throttling(retry_after) => fails(Failure::Throttled { retry_after }),
-            Mood::Stalled => std::future::pending().await,
-        }
+        self.trace.note(|| format!("over: {trouble:?}"));
     }
 }
