@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use axum::{Router, body::Bytes, http::StatusCode, routing::post};
-use shivneri_core::{Attempt, Capabilities, Email, EmailProvider, ProviderId, Receipt, SendError};
+use shivneri_benches::Instantly;
 use shivneri_providers::Built;
 use shivneri_server::{
     Server,
@@ -22,37 +21,6 @@ use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 const CALLERS: usize = 64;
 const ROUND: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 3;
-
-/// Takes everything at once, and counts.
-#[derive(Debug)]
-struct Instantly {
-    id: ProviderId,
-    taken: Arc<AtomicU64>,
-}
-
-#[async_trait]
-impl EmailProvider for Instantly {
-    fn id(&self) -> &ProviderId {
-        &self.id
-    }
-
-    fn kind(&self) -> &str {
-        "instantly"
-    }
-
-    fn capabilities(&self) -> Arc<Capabilities> {
-        Arc::new(Capabilities::default())
-    }
-
-    async fn send(&self, _: &Email, _: &Attempt) -> Result<Receipt, SendError> {
-        let number = self.taken.fetch_add(1, Relaxed);
-        Ok(Receipt::new(number.to_string()))
-    }
-
-    async fn probe(&self) -> Result<(), SendError> {
-        Ok(())
-    }
-}
 
 /// Posts from all callers for one round; how many were answered in a second.
 async fn load(url: &str, body: &str, wanted: StatusCode) -> f64 {
@@ -101,7 +69,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let counted = Arc::clone(&taken);
     let server = Server::builder(Source { file: Some(config), env: Vec::new(), flags }.load()?)
         .kind("instantly", move |id, _| {
-            Ok(Built::new(Arc::new(Instantly { id, taken: Arc::clone(&counted) })))
+            Ok(Built::new(Arc::new(Instantly::new(id, Arc::clone(&counted)))))
         })
         .start()
         .await?;
