@@ -203,7 +203,8 @@ pub fn expiry(delivery: &Delivery) -> Transition {
 
 /// When a delivery that found no taker is due again: by the retry schedule, and no earlier than
 /// after the pause a provider asked for. A pause alone, without a failure that counts, is obeyed
-/// to the letter.
+/// to the letter. The schedule takes half of the time that is left at most, so that mail waits for
+/// a provider that is back and not for its own end.
 ///
 /// The delivery's history holds the attempts that were just made.
 pub fn retry_at(
@@ -214,9 +215,7 @@ pub fn retry_at(
 ) -> SystemTime {
     let delay = match (delivery.failures(), pause) {
         (0, Some(pause)) => pause.max(retry::SHORTEST),
-        (failures, pause) => {
-            retry::delay(failures.saturating_sub(1), draw).max(pause.unwrap_or_default())
-        }
+        (_, pause) => scheduled(delivery, now, draw).max(pause.unwrap_or_default()),
     };
     (now + delay).min(delivery.deadline.max(now))
 }
@@ -229,9 +228,15 @@ pub fn doubt_until(delivery: &Delivery, doubt: Doubt, now: SystemTime, draw: u64
     let wait = delivery.doubt_wait();
     let wait = match doubt {
         Doubt::Strong => wait,
-        Doubt::Weak => wait.max(retry::delay(delivery.failures().saturating_sub(1), draw)),
+        Doubt::Weak => wait.max(scheduled(delivery, now, draw)),
     };
     (now + wait).min(delivery.deadline.max(now))
+}
+
+fn scheduled(delivery: &Delivery, now: SystemTime, draw: u64) -> Duration {
+    let left = delivery.deadline.duration_since(now).unwrap_or_default();
+    let delay = retry::delay(delivery.failures().saturating_sub(1), draw);
+    delay.min(left / 2).max(retry::SHORTEST)
 }
 
 /// What the providers in doubt can do to settle it.

@@ -152,6 +152,14 @@ impl Dispatcher {
         if run.again { budget.second_try(now) } else { budget.first_try(now) }
     }
 
+    /// Why this provider is not for this delivery, whatever state it is in.
+    fn unfit(&self, run: &Run, entry: &Arc<Entry>) -> Option<Cow<'static, str>> {
+        if run.tried.contains(&entry.id) {
+            return Some("already tried".into());
+        }
+        entry.can_never(&run.delivery).map(Into::into)
+    }
+
     /// Why this provider can't take this delivery now, its health apart.
     pub(super) fn denial(
         &self,
@@ -159,11 +167,8 @@ impl Dispatcher {
         entry: &Arc<Entry>,
         now: Instant,
     ) -> Option<Cow<'static, str>> {
-        if run.tried.contains(&entry.id) {
-            return Some("already tried".into());
-        }
-        if let Some(reason) = entry.can_never(&run.delivery) {
-            return Some(reason.into());
+        if let Some(reason) = self.unfit(run, entry) {
+            return Some(reason);
         }
         if entry.load.free() == 0 {
             return Some("its window is full".into());
@@ -200,17 +205,24 @@ impl Dispatcher {
 
     /// Why health or the delivery's needs keep it from this provider; empty where they don't.
     fn standing_reason(&self, run: &Run, entry: &Arc<Entry>, now: Instant) -> String {
-        if let Some(denied) = self.denial(run, entry, now) {
-            return denied.into_owned();
+        if let Some(unfit) = self.unfit(run, entry) {
+            return unfit.into_owned();
         }
-        let live = entry.live();
-        match live.health.standing(now) {
-            Standing::Open { .. } => String::new(),
-            Standing::Shut | Standing::Probation { .. } | Standing::LastResort => {
-                let (status, reason) = (live.health.status(now), live.health.reason(now));
-                if reason.is_empty() { status.to_string() } else { format!("{status}: {reason}") }
+        // Health comes before room: one whose agents are gone has no window either.
+        let out_of_order = {
+            let live = entry.live();
+            let (status, reason) = (live.health.status(now), live.health.reason(now));
+            match live.health.standing(now) {
+                Standing::Open { .. } => None,
+                _ if reason.is_empty() => Some(status.to_string()),
+                Standing::Shut | Standing::Probation { .. } | Standing::LastResort => {
+                    Some(format!("{status}: {reason}"))
+                }
             }
-        }
+        };
+        out_of_order
+            .or_else(|| self.denial(run, entry, now).map(Cow::into_owned))
+            .unwrap_or_default()
     }
 
     fn nobody(&self, run: &Run, snapshot: &Snapshot, now: Instant) -> Nobody {

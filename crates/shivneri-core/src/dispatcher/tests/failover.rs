@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 #[tokio::test]
@@ -106,6 +108,25 @@ async fn when_all_fail_it_is_due_again_by_the_schedule() {
     assert!((Duration::from_secs(1)..Duration::from_secs(21)).contains(&wait), "{wait:?}");
 }
 
+proptest! {
+    #[test]
+    fn mail_is_tried_again_in_the_first_half_of_its_time_left(
+        failures in 1_usize..12,
+        seconds in 2_u64..1_000_000,
+        draw: u64,
+    ) {
+        let (now, left) = (SystemTime::now(), Duration::from_secs(seconds));
+        let mut delivery = Delivery { deadline: now + left, ..delivery() };
+        for _ in 0..failures {
+            in_past(&mut delivery, PastEnd::Unavailable);
+        }
+        let at = decision::retry_at(&delivery, None, now, draw);
+        prop_assert!(at <= now + left / 2 && at >= now + Duration::from_secs(1));
+        let at = decision::doubt_until(&delivery, Doubt::Weak, now, draw);
+        prop_assert!(at <= now + (left / 2).max(delivery.doubt_wait()));
+    }
+}
+
 #[tokio::test]
 async fn a_pause_alone_is_obeyed_to_the_letter() {
     let pause = Some(Duration::from_secs(120));
@@ -173,11 +194,14 @@ async fn the_reason_tells_why_others_were_passed_over() {
         dispatcher(vec![failing("a", 1, Failure::Unavailable), taking, accepting("c", 0)]);
     let c = "c".parse().unwrap();
     dispatcher.registry().administer(&c, crate::health::Admin::Disabled).unwrap();
+    let without_agents = Arc::new(accepting("d", 0));
+    dispatcher.registry().add_remote(without_agents, ProviderSettings::default()).unwrap();
     dispatcher.dispatch(&delivery(), &()).await.unwrap();
     let reason = reasons.lock().unwrap()[0].clone();
     assert_eq!(
         reason,
-        "its turn in the circle; a: already tried; c: disabled: switched off by an operator"
+        "its turn in the circle; a: already tried; c: disabled: switched off by an operator; \
+         d: offline: no agent is connected"
     );
 }
 
