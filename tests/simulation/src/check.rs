@@ -1,14 +1,23 @@
 //! The history checker: what was acknowledged, what providers really took, and what the queue
 //! says of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
 
 use shivneri_spool::{MessageRecord, RecipientRecord, Spool, Status};
 
-use crate::{run::Acknowledged, world::World};
+use crate::{
+    run::Acknowledged,
+    world::{World, lock},
+};
 
 /// How often a recipient is put off at least before its message is too old.
 const PUT_OFF: u64 = 3;
+
+/// Within this time of providers being back, waiting mail is sent.
+const CATCH_UP: Duration = Duration::from_secs(120);
 
 /// Compares the books at the end; the messages by status, and the acceptances beyond the first.
 pub(crate) async fn compare(world: &World) -> (BTreeMap<&'static str, usize>, u64) {
@@ -22,6 +31,7 @@ pub(crate) async fn compare(world: &World) -> (BTreeMap<&'static str, usize>, u6
         account.count_into(&mut taken);
     }
     let acknowledged = world.acknowledged.lock().expect("nobody panicked with it").clone();
+    let outage_over = *lock(&world.outage_over);
     let (mut states, mut doubles) = (BTreeMap::<&'static str, usize>::new(), 0);
     for one in &acknowledged {
         let Some(record) = memory.get(one.id).await.expect("the model can be read") else {
@@ -38,7 +48,8 @@ pub(crate) async fn compare(world: &World) -> (BTreeMap<&'static str, usize>, u6
             doubles += count.saturating_sub(1);
             let accounts = world.accounts.iter();
             let deferrals = accounts.map(|to| to.deferrals(one.id, &recipient.address)).sum();
-            for wrong in judge(one, &record, recipient, Answers { taken: count, deferrals }) {
+            let answers = Answers { taken: count, deferrals, outage_over };
+            for wrong in judge(one, &record, recipient, answers) {
                 let (subject, to) = (&one.mail.subject, &recipient.address);
                 world.watch.violation(format!("{wrong}: {} ({subject}) for {to}", one.id));
             }
@@ -57,6 +68,8 @@ pub(crate) async fn compare(world: &World) -> (BTreeMap<&'static str, usize>, u6
 struct Answers {
     taken: u64,
     deferrals: u64,
+    /// When providers were up again after an hour without any.
+    outage_over: Option<SystemTime>,
 }
 
 /// What is wrong with one recipient's end.
@@ -64,7 +77,7 @@ fn judge(
     one: &Acknowledged,
     record: &MessageRecord,
     recipient: &RecipientRecord,
-    Answers { taken, deferrals }: Answers,
+    Answers { taken, deferrals, outage_over }: Answers,
 ) -> Vec<String> {
     let status = recipient.status;
     let mut wrong = Vec::new();
@@ -98,7 +111,10 @@ fn judge(
                 .map(|attempt| &attempt.provider)
                 .collect();
             let unexplained = one.mail.subject.starts_with("odd") && judges.len() == 1;
-            if one.mail.life.is_none() && deferrals < PUT_OFF && !unexplained {
+            // What came while no provider was up goes when they are, if it has the time.
+            let outage = one.mail.subject.starts_with("outage")
+                && outage_over.is_some_and(|over| record.deadline < over + CATCH_UP);
+            if one.mail.life.is_none() && deferrals < PUT_OFF && !unexplained && !outage {
                 wrong.push(format!(
                     "P1: expired long before its time, {deferrals} times put off, {} judges",
                     judges.len()

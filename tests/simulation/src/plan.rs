@@ -72,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) accounts: Vec<Served>,
     pub(crate) mails: Vec<Mail>,
     pub(crate) events: Vec<Event>,
+    /// What is sent after all that, while no provider is up. At the times since that began.
+    pub(crate) outage: Vec<Mail>,
     pub(crate) window: u32,
 }
 
@@ -105,7 +107,31 @@ impl Plan {
             .map(|number| mail(draws, number, length, &accounts))
             .collect();
         let events = (0..4 + draws.below(10)).map(|_| event(draws, length, host, count)).collect();
-        Self { accounts, mails, events, window: 2 + draws.below(7) as u32 }
+        let window = 2 + draws.below(7) as u32;
+        let outage =
+            (0..BURST + 3 + draws.below(6)).map(|number| late_mail(draws, number)).collect();
+        Self { accounts, mails, events, outage, window }
+    }
+}
+
+/// How long no provider is up.
+pub(crate) const OUTAGE: Duration = Duration::from_secs(60 * 60);
+
+/// So much of its mail comes in its first seconds: enough to find out that a provider fails.
+const BURST: usize = 8;
+
+/// Mail of which each provider would take every copy, so that only time decides its end.
+fn late_mail(draws: &mut Draws, number: usize) -> Mail {
+    let within = if number < BURST { Duration::from_secs(20) } else { OUTAGE };
+    Mail {
+        at: within.mul_f64(draws.below(1000) as f64 / 1000.0),
+        subject: format!("outage {number}"),
+        to: vec![format!("reader-late-{number}@example.org")],
+        lane: ["critical", "transactional", "bulk"][draws.below(3)],
+        on_doubt: None,
+        route: None,
+        delay: None,
+        life: None,
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     trace::Trace,
     world::{World, lock},
 };
+
 /// How a run went.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -49,12 +50,14 @@ pub struct Report {
     /// What did not hold.
     pub violations: Vec<String>,
 }
+
 /// What a message's sender was told.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledged {
     pub(crate) mail: Mail,
     pub(crate) id: MessageId,
 }
+
 impl Acknowledged {
     /// Whether it must never be sent again when in doubt.
     pub(crate) fn is_held(&self) -> bool {
@@ -125,8 +128,9 @@ impl World {
         stats.and_then(Result::ok).map_or(u64::MAX, |stats| stats.unfinished())
     }
 
-    /// Waits until all is well again: every account active, and nothing unfinished.
-    async fn converge(&self) {
+    /// Waits until all is well again: every account active, so many messages acknowledged, and
+    /// nothing unfinished.
+    async fn converge(&self, sent: usize) {
         let healed = Instant::now();
         let had_fault = |name: &str| {
             let faulty = |event: &&Event| {
@@ -157,8 +161,7 @@ impl World {
             });
             let all_active = standings.len() == self.plan.accounts.len()
                 && standings.values().all(|standing| *standing == Standing::Active);
-            let acknowledged = lock(&self.acknowledged).len() == self.plan.mails.len();
-            if all_active && acknowledged && self.is_unfinished() == 0 {
+            if all_active && lock(&self.acknowledged).len() == sent && self.is_unfinished() == 0 {
                 return;
             }
             if passed > Duration::from_secs(2 * 60 * 60) {
@@ -172,6 +175,7 @@ impl World {
         }
     }
 }
+
 /// Runs one seed on this thread, which must have [entered](crate::os::enter) the simulation.
 pub(crate) async fn run(seed: u64, print: bool) -> Report {
     let trace = Trace::new(print);
@@ -197,7 +201,12 @@ pub(crate) async fn run(seed: u64, print: bool) -> Report {
         ended.expect("a trouble ends");
     }
     trace.note(|| "all is well".into());
-    world.converge().await;
+    world.converge(plan.mails.len()).await;
+    for (number, mail) in (plan.mails.len()..).zip(plan.outage.iter().cloned()) {
+        senders.spawn(Arc::clone(&world).send(number, mail));
+    }
+    world.outage().await;
+    world.converge(plan.mails.len() + plan.outage.len()).await;
     let (states, doubles) = check::compare(&world).await;
     let acknowledged = lock(&world.acknowledged).len();
     Report {

@@ -28,6 +28,8 @@ struct Seen {
     violations: Vec<String>,
     /// The server itself was late: what it knows of others may be older by that.
     excused_until: Option<Instant>,
+    /// No provider is up, and the server has had time to find out.
+    all_down: bool,
     attempts: u64,
 }
 
@@ -80,6 +82,11 @@ impl Watch {
         self.seen().excused_until = Some(Instant::now() + length);
     }
 
+    /// From now on no provider is up, or they are again.
+    pub(crate) fn set_all_down(&self, all_down: bool) {
+        self.seen().all_down = all_down;
+    }
+
     pub(crate) fn violation(&self, what: String) {
         self.trace.note(|| format!("VIOLATION {what}"));
         self.seen().violations.push(what);
@@ -104,6 +111,10 @@ impl Watch {
             format!("attempt {number} of {message} at {provider}: {}", attempt.reason)
         });
         let now = Instant::now();
+        let is_probe = attempt.reason.starts_with("the one mail of its probation");
+        if self.seen().all_down && !is_probe {
+            self.violation(format!("P9: {provider} was asked while none was up"));
+        }
         let (gate, excused, registry) = {
             let mut seen = self.seen();
             seen.attempts += 1;

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use crate::{
     accounts::{Account, Mood, Reached},
     disk::Disk,
     net::{Host, Link, Net, SERVER},
-    plan::{Death, Event, Plan, Trouble},
+    plan::{Death, Event, OUTAGE, Plan, Trouble},
     run::Acknowledged,
     server::{self, Setup},
     spool::Disked,
@@ -44,11 +44,16 @@ pub(crate) struct World {
     pub(crate) registry: Mutex<Option<Arc<Registry>>>,
     pub(crate) open: watch::Sender<Option<Arc<Disked>>>,
     pub(crate) acknowledged: Mutex<Vec<Acknowledged>>,
+    /// When the hour without any provider was over.
+    pub(crate) outage_over: Mutex<Option<SystemTime>>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How long the server may try a provider that it has not found out to be down.
+const NOTICED: Duration = Duration::from_secs(60);
 
 /// How an agent reaches the server.
 #[derive(Debug)]
@@ -66,7 +71,7 @@ pub(crate) fn lanes() -> Vec<Lane> {
     let doubt_wait = Duration::from_secs(20);
     vec![
         Lane { max_age: minutes(30), ..Lane::critical() },
-        Lane { max_age: minutes(60), doubt_wait, ..Lane::transactional() },
+        Lane { max_age: minutes(90), doubt_wait, ..Lane::transactional() },
         Lane { max_age: minutes(120), doubt_wait, ..Lane::bulk() },
     ]
 }
@@ -119,6 +124,7 @@ impl World {
             registry: Mutex::default(),
             open: watch::Sender::new(None),
             acknowledged: Mutex::default(),
+            outage_over: Mutex::default(),
         })
     }
 
@@ -195,6 +201,30 @@ impl World {
         process.abort();
         let _ = process.await;
         true
+    }
+
+    /// An hour in which no provider is up: every agent is gone, and what the server reaches itself
+    /// refuses.
+    pub(crate) async fn outage(&self) {
+        self.trace.note(|| "no provider is up".into());
+        let hosts: Vec<Host> = lock(&self.machines).iter().map(|machine| machine.host).collect();
+        for host in &hosts {
+            let death = if host % 2 == 0 { Death::Killed } else { Death::PowerCut };
+            self.kill_agent(*host, death).await;
+        }
+        self.accounts.iter().for_each(|account| account.set_mood(Mood::Refusing));
+        // Until then what was under way ends, and what the server reaches itself is found out.
+        sleep(NOTICED).await;
+        self.watch.set_all_down(true);
+        sleep(OUTAGE - NOTICED).await;
+        self.watch.set_all_down(false);
+        *lock(&self.outage_over) = Some(SystemTime::now());
+        self.trace.note(|| "every provider is up again".into());
+        self.accounts.iter().for_each(|account| account.set_mood(Mood::Fine));
+        for host in hosts {
+            self.net.power_on(host);
+            self.start_agent(host);
+        }
     }
 
     /// One trouble from its beginning to its end.
