@@ -14,3 +14,4 @@ mod overload;
 mod python_agent;
 mod refusals;
 mod restart;
+mod secrets;

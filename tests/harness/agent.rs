@@ -21,17 +21,27 @@ impl Agent {
         endpoint: &Endpoint,
         fails: Fails<'_>,
     ) -> Self {
-        let dir = server.dir();
+        let mut command = Self::command(server, name, endpoint, endpoint.credentials());
+        Self { process: Process::spawn_to_fail(name, server.dir(), &mut command, fails) }
+    }
+
+    /// What starts an agent with these credentials.
+    pub(crate) fn command(
+        server: &Server,
+        name: &str,
+        endpoint: &Endpoint,
+        credentials: &[(&str, &str)],
+    ) -> Command {
         let set = |key: &str, value: &str| format!("{key}={value}");
         let mut command = Command::new(program_of(server.build(), "shivneri-agent"));
         command
             .args(["--server", &format!("http://{}", server.agents())])
             .args(["--id", name, "--kind", endpoint.kind(), "--state"])
-            .arg(dir.join(format!("state-{name}")))
+            .arg(server.dir().join(format!("state-{name}")))
             .args(["--set", &set("base_url", &endpoint.url())]);
-        for (key, value) in endpoint.credentials() {
+        for (key, value) in credentials {
             command.args(["--set", &set(key, value)]);
         }
-        Self { process: Process::spawn_to_fail(name, dir, &mut command, fails) }
+        command
     }
 }

@@ -19,6 +19,7 @@ pub(crate) struct Server {
     http: String,
     agents: String,
     client: reqwest::Client,
+    log: Option<&'static str>,
 }
 
 impl Server {
@@ -34,11 +35,31 @@ impl Server {
         build: Build,
         fails: Fails<'_>,
     ) -> Self {
+        Self::open(dir, config, build, fails, None, reqwest::Client::new())
+    }
+
+    /// Starts one that logs whatever it can, and is called with this key.
+    pub(crate) fn start_telling_all(dir: tempfile::TempDir, config: &str, key: &str) -> Self {
+        let headers =
+            [("authorization".parse().unwrap(), format!("Bearer {key}").parse().unwrap())];
+        let client = reqwest::Client::builder().default_headers(headers.into_iter().collect());
+        let client = client.build().unwrap();
+        Self::open(dir, config, Build::Ordinary, Fails::Never, Some("trace"), client)
+    }
+
+    fn open(
+        dir: tempfile::TempDir,
+        config: &str,
+        build: Build,
+        fails: Fails<'_>,
+        log: Option<&'static str>,
+        client: reqwest::Client,
+    ) -> Self {
         std::fs::write(dir.path().join("shivneri.toml"), config).unwrap();
         let data = dir.path().join("data");
-        let mut process = spawn(build, dir.path(), &data, (":0", ":0"), fails);
+        let mut process = spawn(build, dir.path(), &data, (":0", ":0"), fails, log);
         let (http, agents) = ready(&mut process);
-        Self { process, dir, build, data, http, agents, client: reqwest::Client::new() }
+        Self { process, dir, build, data, http, agents, client, log }
     }
 
     /// `kill -9`, and up again at the same addresses with the same data.
@@ -65,7 +86,7 @@ impl Server {
     }
 
     fn spawn_again(&self, fails: Fails<'_>) -> Process {
-        spawn(self.build, self.dir.path(), &self.data, (&self.http, &self.agents), fails)
+        spawn(self.build, self.dir.path(), &self.data, (&self.http, &self.agents), fails, self.log)
     }
 
     /// Its data directory.
@@ -101,6 +122,13 @@ impl Server {
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
         let answer = self.client.post(self.url(path)).json(body).send().await.unwrap();
         answer.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// Posts this text; the answer's status.
+    pub(crate) async fn post_any(&self, path: &str, body: String) -> u16 {
+        let request = self.client.post(self.url(path)).body(body);
+        let request = request.header("content-type", "application/json");
+        request.send().await.unwrap().status().as_u16()
     }
 
     pub(crate) async fn delete(&self, path: &str) {
@@ -142,10 +170,12 @@ fn spawn(
     data: &Path,
     (http, agents): (&str, &str),
     fails: Fails<'_>,
+    log: Option<&str>,
 ) -> Process {
     let mut command = Command::new(program_of(build, "shivneri-server"));
     command.arg("--config").arg(dir.join("shivneri.toml"));
     command.args(["--http", http, "--agents", agents, "--data"]).arg(data);
+    command.envs(log.map(|level| ("SHIVNERI_LOG", level)));
     Process::spawn_to_fail("server", dir, &mut command, fails)
 }
 
