@@ -68,8 +68,10 @@ fn a_second_signal_ends_a_drain_and_what_was_under_way_is_in_doubt() {
     story(async {
         let dir = tempfile::tempdir().unwrap();
         let endpoint = Endpoint::start("sendgrid", dir.path());
+        // Long enough that what is in doubt is looked at before it is sent again.
+        let config = CONFIG.replace("\"2s\"", "\"10s\"");
         let config = format!(
-            "{CONFIG}\n[[provider]]\nid = \"sendgrid\"\nkind = \"sendgrid\"\n\
+            "{config}\n[[provider]]\nid = \"sendgrid\"\nkind = \"sendgrid\"\n\
              api_key = \"SG.test\"\nbase_url = \"{}\"\n",
             endpoint.url()
         );
@@ -90,6 +92,9 @@ fn a_second_signal_ends_a_drain_and_what_was_under_way_is_in_doubt() {
         server.process.ask_to_end();
         let status = server.process.end(Duration::from_secs(5)).await;
         assert_eq!(status.code(), Some(1), "a drain that was cut short says so");
+        let log = std::fs::read_to_string(server.dir().join("server.log")).unwrap();
+        let told = format!("{} sends were still under way", held.len());
+        assert!(log.contains(&told), "{told:?} is not in: {log}");
         println!("second signal: ended after {:?}", hurried.elapsed());
 
         endpoint.set_mode("ok").await;

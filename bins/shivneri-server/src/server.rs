@@ -148,8 +148,9 @@ impl Server {
         };
         if hurried {
             tracing::warn!("the drain was cut short by a second signal");
-            parts.shutdown().await;
+            // Counted while they are there: ending the courier gives their places back.
             let left = self.registry.views().iter().map(|view| view.in_flight as usize).sum();
+            parts.shutdown().await;
             result = Err(RunError::CutShort { left });
         }
         support.shutdown().await;
