@@ -14,7 +14,7 @@ fn c18_after_a_failed_sync_nothing_is_taken_or_sent_until_a_restart() {
     rounds("C18", async || {
         for way in [Way::Agent, Way::InProcess] {
             let mut scene = Scene::set(way, NEVER, Dies::Server("commit.sync")).await;
-            let later = mail_for_later(Duration::from_secs(3));
+            let later = mail_for_later(Duration::from_secs(6));
             let kept = scene.acknowledged("kept", later).await;
             scene.arm();
             // The second commit would succeed: the first failure has made an end of it.
@@ -29,7 +29,7 @@ fn c18_after_a_failed_sync_nothing_is_taken_or_sent_until_a_restart() {
             assert_eq!((&ready["accept"], &ready["dispatch"]), (&"refused".into(), &"held".into()));
             assert!(ready["reason"].as_str().unwrap().contains("did not sync"), "{ready}");
             // Its time comes and goes: that nothing happens can only be waited for.
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            tokio::time::sleep(Duration::from_secs(7)).await;
             assert_eq!(scene.times_taken(&kept.id), 0, "sent without a record");
             scene.server.process.kill();
             scene.restart();

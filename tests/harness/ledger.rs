@@ -78,6 +78,9 @@ impl Ledger {
         assert!(unknown.is_empty(), "{} lost, as {}", unknown.len(), unknown[0]);
         let more: Vec<_> = self.rows.keys().filter(|id| !ids.contains(id.as_str())).collect();
         assert!(more.is_empty(), "{} that no key names, as {}", more.len(), more[0]);
+        // One that was sent before it was safe would come again under another id.
+        let nobodys: Vec<_> = self.taken.keys().filter(|id| !self.rows.contains_key(*id)).collect();
+        assert!(nobodys.is_empty(), "{} taken and unknown, as {}", nobodys.len(), nobodys[0]);
         for one in acknowledged {
             if let Some(wrong) = self.wrong(one) {
                 let message = server.message(&one.id).await;
