@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Email;
 
-/// What a provider can carry. The default is the widest; a provider narrows it.
+/// What a provider can carry. The default is what an HTTP API usually takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Capabilities {

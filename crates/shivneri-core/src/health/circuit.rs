@@ -120,9 +120,17 @@ impl Circuit {
         *self = Self::Open { until: now + policy.open_for(n, draw), n, reason };
     }
 
-    /// Puts it on probation, as after a fault that no probe can prove gone.
+    /// Puts it on probation, as after a fault that no probe can prove gone. A permit of a probation
+    /// before that is still out stays the only one.
     pub(super) fn probation(&mut self, now: Instant) {
+        let out = match self {
+            Self::HalfOpen(probation) => probation.permit,
+            Self::Closed | Self::Open { .. } | Self::Ramp { .. } => None,
+        };
         *self = Self::half_open(self.times_opened(), now);
+        if let Self::HalfOpen(probation) = self {
+            probation.permit = out;
+        }
     }
 
     /// Grows its share again after its agents were gone; a circuit that is not closed has reasons

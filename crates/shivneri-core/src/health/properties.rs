@@ -193,11 +193,15 @@ impl World {
     }
 
     fn end(&mut self, index: usize, kind: Kind) {
+        self.end_of(MessageId::new(), index, kind);
+    }
+
+    fn end_of(&mut self, message: MessageId, index: usize, kind: Kind) {
         if self.flights.is_empty() {
             return;
         }
         let (ticket, _, session) = self.flights.remove(index % self.flights.len());
-        let (signal, message) = (&signal(kind), MessageId::new());
+        let signal = &signal(kind);
         self.step(HealthEvent::Ended { ticket, session: session.as_ref(), message, signal });
     }
 
@@ -283,8 +287,14 @@ impl World {
     }
 }
 
+/// More cases than usual, and as many as `PROPTEST_CASES` asks for.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig { cases: asked.cases.max(400), ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn from_any_state_it_becomes_active_in_bounded_time(
@@ -332,6 +342,23 @@ proptest! {
                 message: MessageId::new(), signal,
             });
             prop_assert_eq!((world.health.status(world.now), world.health.standing(world.now)), before);
+        }
+    }
+
+    #[test]
+    fn rejections_and_two_poisonous_messages_take_no_provider_down(
+        steps in prop::collection::vec((0_u8..5, 0_u64..2000), 1..200), seed: u64,
+    ) {
+        let mut world = World::new(false, seed);
+        let poisonous = [MessageId::new(), MessageId::new()];
+        for (what, pause) in steps {
+            world.send();
+            match what {
+                0 | 1 => world.end_of(poisonous[usize::from(what)], 0, Kind::Failure),
+                _ => world.end(0, Kind::Neutral),
+            }
+            world.apply(&Op::Pass(pause));
+            prop_assert_eq!(world.health.status(world.now), Status::Active);
         }
     }
 

@@ -271,6 +271,20 @@ fn a_green_probe_after_a_suspension_leads_to_probation_only() {
 }
 
 #[test]
+fn a_probation_that_begins_anew_gives_no_second_permit_while_the_first_is_out() {
+    let mut bench = Bench::local();
+    bench.send(&Signal::Fault(Fault::Quota, "used up".into(), "example.com".into()));
+    bench.step(HealthEvent::Probed(Ok(())));
+    let (ticket, timeout) = (1 << 40, seconds(60));
+    bench.step(HealthEvent::Started { ticket, on_probation: true, timeout });
+    let suspended = SendError::new(Failure::AccountFault(Fault::Suspended), "suspended");
+    bench.step(HealthEvent::Probed(Err(&suspended)));
+    bench.step(HealthEvent::Probed(Ok(())));
+    let standing = bench.health.standing(bench.now);
+    assert!(matches!(standing, Standing::Probation { free: false, .. }), "{standing:?}");
+}
+
+#[test]
 fn an_unverified_sender_shuts_out_that_domain_only() {
     let mut bench = Bench::local();
     bench.send(&Signal::Fault(Fault::Sender, "not verified".into(), "Example.com".into()));
