@@ -107,8 +107,18 @@ fn mail_on_hold_is_never_taken_twice_when_its_agent_in_python_is_killed() {
 
 #[test]
 fn the_journal_in_python_keeps_what_the_protocol_asks_of_it() {
-    let test = concat!(env!("CARGO_MANIFEST_DIR"), "/python_agent/journal_test.py");
-    let output = Command::new("/usr/bin/python3").args(["-B", test]).output().unwrap();
+    run_claims("journal_test.py");
+}
+
+#[test]
+fn an_agent_in_python_leaves_an_account_alone_for_as_long_as_it_asks() {
+    run_claims("pause_test.py");
+}
+
+/// Runs the claims of a file of the agent's.
+fn run_claims(file: &str) {
+    let test = Path::new(env!("CARGO_MANIFEST_DIR")).join("python_agent").join(file);
+    let output = Command::new("/usr/bin/python3").arg("-B").arg(test).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("Ran 0"), "{said}");
 }

@@ -25,6 +25,7 @@ from session import Session
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5
 LEAVE_WITHIN = 30
+SHORTEST_ASKED, LONGEST_ASKED = 1, 24 * 3600
 TEMPORARY, CONFIG = 75, 78
 REFUSED = {
     grpc.StatusCode.UNAUTHENTICATED: CONFIG,
@@ -50,7 +51,7 @@ class Agent:
         self.places = concurrent.futures.ThreadPoolExecutor(options.window)
         self.lock = threading.Lock()
         self.in_flight = 0
-        self.throttled_at = 0.0
+        self.throttled_until = 0.0
         self.leaving = threading.Event()
         self.news = threading.Event()
         self.session = None
@@ -73,8 +74,18 @@ class Agent:
         except Exception as error:
             return wire.failed("IN_DOUBT_STRONG", "AGENT", f"a defect: {type(error).__name__}")
         if outcome.failed.kind == wire.messages.Failure.THROTTLED:
-            self.throttled_at = time.monotonic()
+            self._pause(outcome.failed.retry_after_ms / 1000)
         return outcome
+
+    def _pause(self, asked):
+        """Nothing is started for so many seconds, or the shortest pause; a longer one stays."""
+        until = time.monotonic() + min(max(asked, SHORTEST_ASKED), LONGEST_ASKED)
+        with self.lock:
+            self.throttled_until = max(self.throttled_until, until)
+
+    @property
+    def is_throttled(self):
+        return time.monotonic() < self.throttled_until
 
     def serve(self):
         """Dials again and again until it must not or need not any more; the exit code."""
@@ -136,4 +147,5 @@ def main():
     return code
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -201,7 +201,7 @@ class Session:
                 # Writing it down may have taken long. It has still not begun, and now the
                 # journal has to say so.
                 outcome = wire.failed("NOT_STARTED", "AGENT", "it was too late as it began")
-                if self._left(work) > 0:
+                if self._left(work) > 0 and not agent.is_throttled:
                     deadline = work.arrived + attempt.timeout_ms / 1000
                     outcome = agent.send(*form, deadline)
                 agent.journal.end(work.id, outcome.SerializeToString())
@@ -217,8 +217,8 @@ class Session:
             raise GiveBack("withdrawn")
         if self.draining or self.agent.leaving.is_set():
             raise GiveBack("the agent drains")
-        if work.arrived <= self.agent.throttled_at:
-            raise GiveBack("the provider has asked for a pause since")
+        if self.agent.is_throttled:
+            raise GiveBack("the provider asked for a pause")
         if self._left(work) <= 0:
             raise GiveBack("it came to its turn too late")
 

@@ -23,6 +23,9 @@ use crate::journal::{Journal, JournalError};
 
 /// Probes and look-ups at once.
 const QUESTIONS: usize = 16;
+/// The bounds of a pause that a provider asks for, the same as at the server.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -34,7 +37,7 @@ pub(super) struct Shared {
     pub(super) questions: Arc<Semaphore>,
     link: Mutex<Option<Arc<Link>>>,
     running: AtomicUsize,
-    /// When the provider last asked for a pause.
+    /// Until when the provider asked to be left alone.
     throttled: Mutex<Option<Instant>>,
     pub(super) broken: watch::Sender<Option<JournalError>>,
 }
@@ -88,14 +91,20 @@ impl Shared {
         u32::try_from(self.running.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn throttled_now(&self) {
-        *self.throttled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// The provider asked for a pause. One that lasts longer already stays.
+    ///
+    /// The server counts the same pause from when it hears of it, and so ends it later.
+    pub(super) fn throttle(&self, retry_after: Option<Duration>) {
+        let pause = retry_after.unwrap_or_default().clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let until = Instant::now() + pause;
+        let mut throttled = self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
+        *throttled = (*throttled).max(Some(until));
     }
 
-    /// Whether the provider has asked for a pause since.
-    pub(super) fn throttled_since(&self, arrived: Instant) -> bool {
+    /// Whether a pause that the provider asked for is still on.
+    pub(super) fn is_throttled(&self) -> bool {
         let throttled = *self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
-        throttled.is_some_and(|at| at >= arrived)
+        throttled.is_some_and(|until| Instant::now() < until)
     }
 
     pub(super) fn broke(&self, error: JournalError) {

@@ -27,6 +27,8 @@ use crate::{
 
 /// How much longer than it promised a provider is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Why nothing is sent during a pause.
+const PAUSED: &str = "the provider asked for a pause";
 
 /// Why an offer was not started.
 enum Idle {
@@ -87,8 +89,9 @@ async fn start(
     if let Some(stop) = ear.stop_now() {
         return Err(idle(stop));
     }
-    if shared.throttled_since(at) {
-        return Err(Idle::GiveBack("the provider has asked for a pause since".into()));
+    // Also what has come within the pause: the server may not have heard of it yet.
+    if shared.is_throttled() {
+        return Err(Idle::GiveBack(PAUSED.into()));
     }
     let hold = attempt.on_doubt == OnDoubt::Hold;
     match shared.journal.start(link.session, id, hold).await {
@@ -102,11 +105,15 @@ async fn start(
     }
     #[cfg(feature = "failpoints")]
     shivneri_failpoint::hit("start.journalled");
-    // The write may have taken long; what is late now has still not begun, and the journal has
-    // to say so before the server does.
-    if Instant::now() >= valid_until {
-        let outcome = Outcome::Failed(SendError::not_started("the offer lapsed as it began"));
-        conclude(shared, id, outcome).await;
+    // The write may have taken long; what may not be sent now has still not begun, and the
+    // journal has to say so before the server does.
+    let too_late = if Instant::now() >= valid_until {
+        Some("the offer lapsed as it began")
+    } else {
+        shared.is_throttled().then_some(PAUSED)
+    };
+    if let Some(why) = too_late {
+        conclude(shared, id, Outcome::Failed(SendError::not_started(why))).await;
         return Err(Idle::Silent);
     }
     attempt.timeout = (at + attempt.timeout).saturating_duration_since(Instant::now());
@@ -191,9 +198,9 @@ async fn send(shared: &Arc<Shared>, ready: Ready, attempt: Attempt) {
         Err(_) => Err(in_doubt("no answer from the provider in time")),
     };
     if let Err(error) = &result
-        && let Failure::Throttled { .. } = error.failure()
+        && let Failure::Throttled { retry_after } = error.failure()
     {
-        shared.throttled_now();
+        shared.throttle(*retry_after);
     }
     drop(running);
     conclude(shared, attempt.id, Outcome::from(result)).await;

@@ -230,7 +230,7 @@ async fn what_was_offered_over_a_lost_connection_never_starts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_that_the_provider_asks_for_brings_earlier_offers_back() {
     let provider = scripted();
-    provider.script([Step::Hang, Step::fail(Failure::Throttled { retry_after: None })]);
+    provider.script([Step::Hang, pause(None)]);
     let (mut bare, _agent, _dir) = served(&provider, 2).await;
     let mut session = bare.welcomes(DATA).await;
     let first = session.offers(&mail(1), OnDoubt::Resend).await;
@@ -242,9 +242,39 @@ async fn a_pause_that_the_provider_asks_for_brings_earlier_offers_back() {
     session.say(Frame::Go(Go { attempt: early.clone() })).await;
     let failure = session.hears_report_of(&early).await.unwrap();
     assert_eq!(failure.kind(), Kind::NotStarted);
-    let later = session.offers(&mail(3), OnDoubt::Resend).await;
-    assert_eq!(session.hears_report_of(&later).await, None, "one that came after it is tried");
-    assert_eq!(provider.call_count(), 2);
+    assert_eq!(provider.call_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_that_comes_within_the_pause_is_given_back_and_one_after_it_is_sent() {
+    let longer = Duration::from_millis(1500);
+    for (asked, at_least) in [(None, Duration::from_secs(1)), (Some(longer), longer)] {
+        let provider = scripted();
+        provider.script([pause(asked)]);
+        let (mut bare, _agent, _dir) = served(&provider, 2).await;
+        let mut session = bare.welcomes(DATA).await;
+        let first = session.offers(&mail(1), OnDoubt::Resend).await;
+        assert_eq!(session.hears_report_of(&first).await.unwrap().kind(), Kind::Throttled);
+        // A server far away has not heard of it yet, and goes on offering.
+        let mut ticker = tokio::time::interval(Duration::from_millis(50));
+        let mut given_back = 0;
+        for n in 2.. {
+            let id = session.offers(&mail(n), OnDoubt::Resend).await;
+            let Some(failure) = session.hears_report_of(&id).await else { break };
+            assert_eq!(failure.kind(), Kind::NotStarted);
+            assert_eq!(failure.detail, "the provider asked for a pause");
+            given_back += 1;
+            ticker.tick().await;
+        }
+        let calls = provider.calls();
+        let [throttled, sent] = &calls[..] else { panic!("{} calls", calls.len()) };
+        let after = sent.at.duration_since(throttled.at);
+        assert!(given_back > 0 && after >= at_least, "asked for {asked:?}, called after {after:?}");
+    }
+}
+
+fn pause(retry_after: Option<Duration>) -> Step {
+    Step::fail(Failure::Throttled { retry_after })
 }
 
 /// A provider whose first call waits.

@@ -47,8 +47,9 @@ async fn what_the_provider_answers_at_the_agent_is_what_the_server_hears() {
         Failure::Rejected(Scope::Message),
         Failure::Unsupported,
         Failure::AccountFault(Fault::Quota),
-        Failure::Throttled { retry_after: Some(Duration::from_secs(7)) },
         Failure::Unavailable,
+        // The last one: after it the agent sends nothing for as long.
+        Failure::Throttled { retry_after: Some(Duration::from_secs(7)) },
     ] {
         let error = SendError::new(failure, "why").with_answer(Answer::new(422, "no"));
         provider.script([Step::Fail(error.clone())]);
