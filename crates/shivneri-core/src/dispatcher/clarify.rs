@@ -92,11 +92,13 @@ impl Dispatcher {
         means
     }
 
-    /// Asks each provider in doubt that can be asked. That it knows nothing proves nothing.
+    /// Asks each provider in doubt that can be asked, and may be now. That it knows nothing proves
+    /// nothing; one that is to be left alone is asked at the next mark, if it may be by then.
     async fn look_up(&self, delivery: &Delivery) -> Option<Found> {
         for past in delivery.doubts() {
             let Some(entry) = self.registry.entry(&past.provider) else { continue };
-            if !entry.provider.capabilities().lookup {
+            let may_be = entry.live().health.may_be_asked(Instant::now());
+            if !may_be || !entry.provider.capabilities().lookup {
                 continue;
             }
             let question = asked_about(delivery, past);

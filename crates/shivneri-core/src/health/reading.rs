@@ -48,6 +48,14 @@ impl Health {
         }
     }
 
+    /// Whether it may be asked what became of mail it perhaps has: not while an operator has
+    /// switched it off, its account has a fault, or it wants to be left alone.
+    pub fn may_be_asked(&self, now: Instant) -> bool {
+        self.admin != Admin::Disabled
+            && self.faults.account.is_none()
+            && self.throttled.is_none_or(|until| until <= now)
+    }
+
     /// Why it has the status it has, for people.
     pub fn reason(&self, now: Instant) -> String {
         let rest = |until: Instant| until.saturating_duration_since(now).as_secs_f64().ceil();

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shivneri_core::{Capabilities, Doubt, Failure, Receipt, SendError};
+use shivneri_core::{Capabilities, Doubt, Failure, Fault, Receipt, SendError, health::Admin};
 use shivneri_testkit::{ScriptedProvider, Step};
 
 use super::{Post, to_b};
@@ -139,6 +139,35 @@ async fn a_request_that_lost_a_recipient_is_not_the_same_any_more() {
     // The first request, its repetition, and none after that had fewer recipients.
     assert_eq!(alpha.call_count(), 2);
     assert_eq!(post.record(id).await.status(), Status::Sending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_to_be_left_alone_is_asked_nothing_meanwhile() {
+    let nothing = (Admin::Enabled, None, None);
+    for (why, (admin, pause, fault)) in [
+        ("it asked for a pause", (Admin::Enabled, Some(seconds(300)), None)),
+        ("it has a fault", (Admin::Enabled, None, Some((Fault::Suspended, "abuse")))),
+        ("it is switched off", (Admin::Disabled, None, None)),
+    ] {
+        let post = Post::new();
+        let alpha = post.add(with_lookup().then(Step::AcceptThenFail(strong())), 8);
+        let set = |(admin, pause, fault)| {
+            post.registry.restore(&"alpha".parse().unwrap(), admin, pause, fault).unwrap();
+        };
+        let id = post.accept(&to_b()).await;
+        alpha.called(1).await;
+        set((admin, pause, fault));
+        // Somebody must be able to take mail, or nothing would be looked at.
+        let beta = post.add(ScriptedProvider::new("beta"), 8);
+        tokio::time::sleep_until(post.start + seconds(59)).await;
+        assert_eq!((alpha.lookup_count(), beta.call_count()), (0, 0), "{why}");
+        let record = post.record(id).await;
+        assert_eq!((record.status(), record.summary.in_doubt), (Status::Sending, true), "{why}");
+        set(nothing);
+        let record = post.until(id, Status::Accepted).await;
+        assert_eq!((alpha.call_count(), alpha.lookup_count()), (1, 1), "{why}");
+        assert!(!record.summary.possible_duplicate, "{why}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
