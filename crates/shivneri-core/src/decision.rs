@@ -203,8 +203,7 @@ pub fn expiry(delivery: &Delivery) -> Transition {
 
 /// When a delivery that found no taker is due again: by the retry schedule, and no earlier than
 /// after the pause a provider asked for. A pause alone, without a failure that counts, is obeyed
-/// to the letter. The schedule takes half of the time that is left at most, so that mail waits for
-/// a provider that is back and not for its own end.
+/// to the letter. The schedule takes half of the time that is left at most.
 ///
 /// The delivery's history holds the attempts that were just made.
 pub fn retry_at(
@@ -235,8 +234,7 @@ pub fn doubt_until(delivery: &Delivery, doubt: Doubt, now: SystemTime, draw: u64
 
 fn scheduled(delivery: &Delivery, now: SystemTime, draw: u64) -> Duration {
     let left = delivery.deadline.duration_since(now).unwrap_or_default();
-    let delay = retry::delay(delivery.failures().saturating_sub(1), draw);
-    delay.min(left / 2).max(retry::SHORTEST)
+    retry::delay_within(left, delivery.failures().saturating_sub(1), draw)
 }
 
 /// What the providers in doubt can do to settle it.

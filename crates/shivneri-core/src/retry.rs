@@ -31,6 +31,21 @@ pub fn delay(k: u32, draw: u64) -> Duration {
     fraction_of(ceiling, draw).max(SHORTEST)
 }
 
+/// The same for what has so much time left: half of it at most, so that mail waits for a provider
+/// that is back and not for its own end.
+///
+/// ```
+/// use std::time::Duration;
+/// use shivneri_core::retry::delay_within;
+///
+/// let minute = Duration::from_secs(60);
+/// assert_eq!(delay_within(minute, 0, u64::MAX).as_secs(), 9);
+/// assert_eq!(delay_within(minute, 5, u64::MAX), minute / 2);
+/// ```
+pub fn delay_within(left: Duration, k: u32, draw: u64) -> Duration {
+    delay(k, draw).min(left / 2).max(SHORTEST)
+}
+
 /// A uniform share of `whole`, by a uniform `draw`.
 pub(crate) fn fraction_of(whole: Duration, draw: u64) -> Duration {
     let nanos = (whole.as_nanos() * u128::from(draw)) >> 64;

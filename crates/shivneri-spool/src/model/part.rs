@@ -1,6 +1,6 @@
 //! One part of a message: a delivery with its recipients, and how it moves.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use shivneri_core::{
     DeliveryId, Email, EmailAddress, Failure, Outcome, ProviderId, Scope, Transition,
@@ -138,13 +138,14 @@ impl Part {
         let mut groups = groups.into_iter();
         let Some((own, fate)) = groups.next() else { return Vec::new() };
         let before = self.clone();
+        let left = self.deadline.duration_since(now).unwrap_or_default();
         if groups.len() > 0 {
             self.recipients = own;
             self.whole = false;
         }
         self.dropped.extend(dropped);
         self.spare_own();
-        self.move_to(&fate.transition(self.id, self.attempts.saturating_sub(1), now));
+        self.move_to(&fate.transition(self.id, self.attempts.saturating_sub(1), left, now));
         let mut split = Vec::new();
         for (number, (recipients, fate)) in (next_number..).zip(groups) {
             let id = DeliveryId::new();
@@ -159,7 +160,7 @@ impl Part {
                 ..before.clone()
             };
             part.spare_own();
-            part.move_to(&fate.transition(id, 0, now));
+            part.move_to(&fate.transition(id, 0, left, now));
             split.push(part);
         }
         split
@@ -292,14 +293,20 @@ enum Fate {
 }
 
 impl Fate {
-    fn transition(self, id: DeliveryId, before: u32, now: SystemTime) -> Transition {
+    fn transition(
+        self,
+        id: DeliveryId,
+        before: u32,
+        left: Duration,
+        now: SystemTime,
+    ) -> Transition {
         match self {
             Self::Told(transition) => transition,
             Self::Deferred => {
                 // The retry schedule's step after the attempts `before`, drawn from the id. The
                 // two highest bits of its lower half are the UUID's variant.
                 let (_, low) = id.as_uuid().as_u64_pair();
-                let at = now + retry::delay(before, low << 2);
+                let at = now + retry::delay_within(left, before, low << 2);
                 Transition::Retry { at, reason: "the provider deferred the recipient".into() }
             }
         }
@@ -308,8 +315,6 @@ impl Fate {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
     use shivneri_core::{Doubt, Receipt, SendError};
 
@@ -345,6 +350,7 @@ mod tests {
         let mut part = part("a");
         // Its draw is the highest, so that each wait is as long as it can be.
         part.id = DeliveryId::from_uuid(uuid::Uuid::from_u128(u128::MAX));
+        part.deadline = NOW + Duration::from_secs(100);
         let waits: Vec<u64> = (1..=4)
             .map(|attempts| {
                 part.attempts = attempts;
@@ -358,7 +364,7 @@ mod tests {
                 part.due.duration_since(NOW).unwrap().as_secs()
             })
             .collect();
-        assert_eq!(waits, [9, 19, 39, 79]);
+        assert_eq!(waits, [9, 19, 39, 50], "and by then half of its time is left");
     }
 
     fn transition(kind: u8) -> Transition {
