@@ -8,13 +8,13 @@ use std::{
 
 use async_trait::async_trait;
 use shivneri_core::{
-    Attempt, Capabilities, Cause, Doubt, Email, EmailAddress, EmailProvider, Failure, Fault,
-    Lookup, MessageId, ProviderId, Receipt, Scope, SendError, draws::Draws,
+    Attempt, AttemptId, Capabilities, Cause, Doubt, Email, EmailAddress, EmailProvider, Failure,
+    Fault, Lookup, MessageId, ProviderId, Receipt, Scope, SendError, draws::Draws,
 };
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -46,6 +46,7 @@ pub(crate) enum Mood {
 pub(crate) struct Taken {
     pub(crate) message: MessageId,
     pub(crate) recipient: EmailAddress,
+    pub(crate) attempt: AttemptId,
 }
 
 #[derive(Debug)]
@@ -53,6 +54,7 @@ struct State {
     mood: Mood,
     draws: Draws,
     taken: Vec<Taken>,
+    early_calls: u64,
     /// How often it put off each recipient.
     deferred: BTreeMap<(MessageId, EmailAddress), u64>,
     /// What it answered under which idempotency key.
@@ -73,12 +75,18 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn new(id: ProviderId, seed: u64, idempotent: bool, trace: Trace) -> Arc<Self> {
-        let capabilities =
-            Capabilities { idempotent, lookup: idempotent, ..Capabilities::default() };
+        // Who refuses or puts off some recipients takes the others by the envelope.
+        let capabilities = Capabilities {
+            idempotent,
+            lookup: idempotent,
+            envelope: true,
+            ..Capabilities::default()
+        };
         let state = State {
             mood: Mood::Fine,
             draws: Draws::new(seed),
             taken: Vec::new(),
+            early_calls: 0,
             deferred: BTreeMap::new(),
             keys: HashMap::new(),
         };
@@ -92,6 +100,10 @@ impl Account {
         })
     }
 
+    pub(crate) fn known_capabilities(&self) -> Capabilities {
+        (*self.capabilities).clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,11 +113,14 @@ impl Account {
         self.moods.send_replace(mood);
     }
 
-    /// How often each recipient of each message was taken.
-    pub(crate) fn count_into(&self, counts: &mut BTreeMap<(MessageId, EmailAddress), u64>) {
-        for taken in &self.state().taken {
-            *counts.entry((taken.message, taken.recipient.clone())).or_default() += 1;
-        }
+    /// All that it took.
+    pub(crate) fn taken(&self) -> Vec<Taken> {
+        self.state().taken.clone()
+    }
+
+    /// Requests that came from who had been told to pause.
+    pub(crate) fn early_calls(&self) -> u64 {
+        self.state().early_calls
     }
 
     /// How often it put off a recipient of a message.
@@ -116,13 +131,18 @@ impl Account {
     }
 
     /// Works on a request that has arrived. Sends nothing where the connection breaks.
-    async fn work(self: Arc<Self>, email: Email, key: String, answer: oneshot::Sender<Answer>) {
+    async fn work(
+        self: Arc<Self>,
+        email: Email,
+        attempt: Attempt,
+        answer: oneshot::Sender<Answer>,
+    ) {
         let (thinks, mood) = {
             let mut state = self.state();
             (Duration::from_millis(20 + state.draws.below(180) as u64), state.mood)
         };
         sleep(thinks).await;
-        let answered = self.decide(mood, &email, key);
+        let answered = self.decide(mood, &email, &attempt);
         if mood == Mood::Stalled {
             let mut moods = self.moods.subscribe();
             let _ = moods.wait_for(|now| *now != Mood::Stalled).await;
@@ -133,15 +153,15 @@ impl Account {
         }
     }
 
-    fn decide(&self, mood: Mood, email: &Email, key: String) -> Option<Answer> {
+    fn decide(&self, mood: Mood, email: &Email, attempt: &Attempt) -> Option<Answer> {
         let fail = |failure, detail: &str| Some(Err(SendError::new(failure, detail)));
         let mut state = self.state();
         match mood {
-            Mood::Fine | Mood::Stalled => Some(self.judge(&mut state, email, key)),
+            Mood::Fine | Mood::Stalled => Some(self.judge(&mut state, email, attempt)),
             Mood::Flaky if state.draws.chance(500) => {
                 fail(Failure::Unavailable, "try again, nothing was taken")
             }
-            Mood::Flaky => Some(self.judge(&mut state, email, key)),
+            Mood::Flaky => Some(self.judge(&mut state, email, attempt)),
             Mood::Refusing => fail(Failure::Unavailable, "connection refused"),
             Mood::Faulty(fault) => fail(Failure::AccountFault(fault), "not with this account"),
             Mood::Throttling(retry_after) => {
@@ -149,13 +169,13 @@ impl Account {
             }
             Mood::Vague => {
                 if state.draws.chance(500) {
-                    let _ = self.judge(&mut state, email, key);
+                    let _ = self.judge(&mut state, email, attempt);
                 }
                 fail(Failure::InDoubt(Doubt::Weak), "an internal error")
             }
             Mood::Breaking => {
                 if state.draws.chance(600) {
-                    let _ = self.judge(&mut state, email, key);
+                    let _ = self.judge(&mut state, email, attempt);
                 }
                 None
             }
@@ -163,7 +183,8 @@ impl Account {
     }
 
     /// What the account says to the message itself.
-    fn judge(&self, state: &mut State, email: &Email, key: String) -> Answer {
+    fn judge(&self, state: &mut State, email: &Email, attempt: &Attempt) -> Answer {
+        let key = attempt.idempotency_key();
         if let Some(receipt) = state.keys.get(&key) {
             return Ok(receipt.clone());
         }
@@ -195,7 +216,8 @@ impl Account {
         for recipient in email.envelope().recipients() {
             if !receipt.refused.contains(recipient) && !receipt.deferred.contains(recipient) {
                 self.trace.note(|| format!("{} took {} for {recipient}", self.id, email.id()));
-                state.taken.push(Taken { message: email.id(), recipient: recipient.clone() });
+                let (message, recipient, attempt) = (email.id(), recipient.clone(), attempt.id);
+                state.taken.push(Taken { message, recipient, attempt });
             }
         }
         // An answer that took nobody is none to be repeated.
@@ -215,9 +237,35 @@ pub(crate) struct Reached {
     pub(crate) account: Arc<Account>,
     pub(crate) net: Net,
     pub(crate) host: Host,
+    /// Until when this process knows that it must not call.
+    paused: Mutex<Option<Instant>>,
 }
 
 impl Reached {
+    pub(crate) fn new(account: Arc<Account>, net: Net, host: Host) -> Self {
+        Self { account, net, host, paused: Mutex::default() }
+    }
+
+    /// Notes a pause that was asked for, once it is known here.
+    fn note_pause(&self, answer: &Answer) {
+        let Err(error) = answer else { return };
+        if let Failure::Throttled { retry_after } = error.failure() {
+            let pause = retry_after.unwrap_or_default().max(Duration::from_secs(1));
+            *self.paused.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Instant::now() + pause);
+        }
+    }
+
+    fn check_pause(&self) {
+        let paused = *self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if paused.is_some_and(|until| Instant::now() < until) {
+            self.account.state().early_calls += 1;
+            self.account
+                .trace
+                .note(|| format!("EARLY call of {} by {}", self.account.id, self.host));
+        }
+    }
+
     /// A stopped process reaches nobody.
     async fn awake(&self) {
         while self.net.is_frozen(self.host) {
@@ -247,13 +295,14 @@ impl EmailProvider for Reached {
     }
 
     async fn send(&self, email: &Email, attempt: &Attempt) -> Result<Receipt, SendError> {
+        self.check_pause();
         self.travels().await;
         if self.account.state().mood == Mood::Refusing {
             let refused = SendError::new(Failure::Unavailable, "connection refused");
             return Err(refused.caused_by(Cause::Link));
         }
         let (answer, answered) = oneshot::channel();
-        let work = Arc::clone(&self.account).work(email.clone(), attempt.idempotency_key(), answer);
+        let work = Arc::clone(&self.account).work(email.clone(), attempt.clone(), answer);
         self.account.working.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
         let strong = |why| SendError::new(Failure::InDoubt(Doubt::Strong), why);
         let result = match timeout(attempt.timeout, answered).await {
@@ -262,6 +311,7 @@ impl EmailProvider for Reached {
             Err(_) => Err(strong("no answer in time")),
         };
         self.travels().await;
+        self.note_pause(&result);
         result
     }
 

@@ -7,8 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use shivneri_core::{
-    AgentId, AttemptId, Capabilities, Dispatcher, LateOutcomes, LogError, Outcome,
-    ProviderSettings, Registry, UnsettledAttempt, health::HealthPolicy,
+    AgentId, AttemptId, Dispatcher, LateOutcomes, LogError, Outcome, ProviderSettings, Registry,
+    UnsettledAttempt, health::HealthPolicy,
 };
 use shivneri_spool::{Courier, CourierPolicy, Memory, Spool};
 use shivneri_transport::{Caller, Directory, Hub, HubOptions, Refusal, RegistrySessions};
@@ -109,10 +109,11 @@ pub(crate) fn start(setup: &Setup, memory: Arc<Memory>) -> Process {
     let hub = Hub::new(options, directory, Arc::new(sessions), late.clone());
     for (account, hosted) in accounts {
         let added = if hosted {
-            let provider = Reached { account, net: net.clone(), host: SERVER };
+            let provider = Reached::new(account, net.clone(), SERVER);
             registry.add(Arc::new(provider), settings())
         } else if spool.epoch() > 1 {
-            let known = hub.provider(&account.id, "simulated", Capabilities::default());
+            // As it was known before: the server keeps what each provider could.
+            let known = hub.provider(&account.id, "simulated", account.known_capabilities());
             registry.add_remote(known.expect("it has one kind"), settings())
         } else {
             Ok(())

@@ -100,6 +100,10 @@ impl Watch {
         self.seen().doubtful.len()
     }
 
+    pub(crate) fn was_doubtful(&self, attempt: AttemptId) -> bool {
+        self.seen().doubtful.contains(&attempt)
+    }
+
     pub(crate) fn attempts(&self) -> u64 {
         self.seen().attempts
     }

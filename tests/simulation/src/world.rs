@@ -175,7 +175,7 @@ impl World {
                 options.connect = Some(Arc::new(Cable(net.clone(), host)));
                 options.journal = Some(Arc::new(disk.mount()));
                 options.window = window;
-                let provider = Reached { account: Arc::clone(&account), net: net.clone(), host };
+                let provider = Reached::new(Arc::clone(&account), net.clone(), host);
                 let ended = agent::serve(Arc::new(provider), options, std::future::pending()).await;
                 trace.note(|| format!("agent {host} ended: {ended:?}"));
                 sleep(Duration::from_secs(1)).await;
