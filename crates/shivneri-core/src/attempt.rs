@@ -44,6 +44,10 @@ pub struct Attempt {
     pub on_doubt: OnDoubt,
     /// Whether an earlier attempt is in doubt, so that this one may double it.
     pub possible_duplicate: bool,
+    /// Until when the provider knows this request by its key, so that the same one again sends
+    /// nothing twice; none where it was begun without a key that the provider takes. A repetition
+    /// has that of the request it repeats: it makes no key live longer.
+    pub key_until: Option<SystemTime>,
     /// When it was begun.
     pub started_at: SystemTime,
     /// How long the provider may take to answer.
@@ -73,6 +77,7 @@ impl Attempt {
             reason: String::new(),
             on_doubt: OnDoubt::default(),
             possible_duplicate: false,
+            key_until: None,
             started_at: email.date(),
             timeout: Self::DEFAULT_TIMEOUT,
         }

@@ -1,5 +1,7 @@
 //! What a provider can carry.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Email;
@@ -16,8 +18,11 @@ pub struct Capabilities {
     pub raw_mime: bool,
     /// Takes recipients apart from the headers.
     pub envelope: bool,
-    /// Takes an idempotency key: the same key twice sends once.
+    /// Takes an idempotency key: the same key twice within [`key_life`](Self::key_life) sends once.
     pub idempotent: bool,
+    /// How long a key is remembered for certain, counted from the first request with it; a minute
+    /// by default. Means nothing without [`idempotent`](Self::idempotent).
+    pub key_life: Duration,
     /// Can be asked whether an attempt went out.
     pub lookup: bool,
     /// Carries addresses with a local part beyond ASCII (RFC 6531).
@@ -36,6 +41,7 @@ impl Default for Capabilities {
             raw_mime: false,
             envelope: false,
             idempotent: false,
+            key_life: Self::DEFAULT_KEY_LIFE,
             lookup: false,
             smtputf8: false,
             inline_attachments: true,
@@ -45,6 +51,9 @@ impl Default for Capabilities {
 }
 
 impl Capabilities {
+    /// How long a key lives where nothing else is said.
+    pub const DEFAULT_KEY_LIFE: Duration = Duration::from_secs(60);
+
     /// Why this email can't be carried, or `None` where it can.
     pub fn refusal(&self, email: &Email) -> Option<String> {
         let recipients = email.envelope().recipients().len();
@@ -88,6 +97,7 @@ impl Capabilities {
             raw_mime: self.raw_mime && other.raw_mime,
             envelope: self.envelope && other.envelope,
             idempotent: self.idempotent && other.idempotent,
+            key_life: self.key_life.min(other.key_life),
             lookup: self.lookup && other.lookup,
             smtputf8: self.smtputf8 && other.smtputf8,
             inline_attachments: self.inline_attachments && other.inline_attachments,

@@ -129,6 +129,8 @@ pub struct PastAttempt {
     pub end: PastEnd,
     /// Whether it went out while an earlier one was in doubt.
     pub possible_duplicate: bool,
+    /// Until when its provider knows it by its key, if at all.
+    pub key_until: Option<SystemTime>,
     /// When it ended.
     pub ended_at: SystemTime,
 }

@@ -1,7 +1,7 @@
 //! A provider that does as it is told.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -65,6 +65,8 @@ struct State {
     calls: Vec<Call>,
     accepted: Vec<MessageId>,
     receipts: HashMap<String, Receipt>,
+    /// Those that came while it took keys.
+    keys: HashSet<String>,
     probed: usize,
     looked_up: usize,
     in_flight: usize,
@@ -207,10 +209,15 @@ impl ScriptedProvider {
     fn accept(&self, email: &Email, attempt: &Attempt, receipt: Option<Receipt>) -> Receipt {
         let mut state = self.state();
         let key = attempt.idempotency_key();
-        if state.capabilities.idempotent
+        let takes_keys = state.capabilities.idempotent;
+        if takes_keys
+            && state.keys.contains(&key)
             && let Some(earlier) = state.receipts.get(&key)
         {
             return earlier.clone();
+        }
+        if takes_keys {
+            state.keys.insert(key.clone());
         }
         state.accepted.push(email.id());
         let number = state.accepted.len();

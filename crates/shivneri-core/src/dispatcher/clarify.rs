@@ -1,10 +1,7 @@
 //! Asking for evidence while an attempt is in doubt: the same request again where the provider
 //! knows it by its key, and look-ups where it can be asked.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -14,14 +11,17 @@ use super::{
     offer, verdict,
 };
 use crate::{
-    Attempt, AttemptId, AttemptLog, Delivery, LogError, Lookup, Outcome, PastAttempt, Receipt,
-    Transition, Verdict,
+    Attempt, AttemptId, AttemptLog, Capabilities, Delivery, LogError, Lookup, Outcome, PastAttempt,
+    Receipt, SendError, Transition, Verdict,
     decision::{self, Means},
     delivery::{Awaiting, PastEnd},
 };
 
 /// How long one look-up may take.
 const LOOK_UP: Duration = Duration::from_secs(10);
+/// The rest of a key's life in which the same request is still put again: time enough for an
+/// answer in it.
+const WORTH_ASKING: Duration = Duration::from_secs(5);
 
 /// What a look-up has found.
 struct Found {
@@ -54,8 +54,8 @@ impl Dispatcher {
         if now >= until {
             return Ok(None);
         }
-        if let Some(choice) = self.same_request(delivery) {
-            return self.repeat(delivery, choice, until, log).await.map(Some);
+        if let Some((choice, key_until)) = self.same_request(delivery) {
+            return self.repeat(delivery, choice, key_until, until, log).await.map(Some);
         }
         log.settle(delivery.id, &self.ask_next(delivery, until, now)).await?;
         Ok(Some(Verdict::InDoubt { until: Some(until) }))
@@ -77,13 +77,14 @@ impl Dispatcher {
     }
 
     fn means(&self, delivery: &Delivery) -> Means {
-        let mut means = Means::default();
+        let (mut means, now) = (Means::default(), self.clock.now());
         for past in delivery.doubts() {
             match self.registry.entry(&past.provider) {
                 Some(entry) => {
                     let capabilities = entry.provider.capabilities();
                     means.look_up |= capabilities.lookup;
-                    means.repeat |= capabilities.idempotent;
+                    means.repeat |=
+                        past.key_until.is_some_and(|until| knows_key(&capabilities, until, now));
                 }
                 // Its agents are still away; once they are back it may be able to tell.
                 None => means.look_up = true,
@@ -118,9 +119,12 @@ impl Dispatcher {
     }
 
     /// The right to put the same request once more to a provider in doubt that knows it by its
-    /// key; none where there is no such provider, or it can't be asked now.
-    fn same_request(&self, delivery: &Delivery) -> Option<Choice> {
-        let now = Instant::now();
+    /// key, and until when it does; none where there is no such provider, or it can't be asked now.
+    ///
+    /// What counts is what was recorded as the request began: what the provider takes by now says
+    /// nothing of a request that an earlier agent made without a key.
+    fn same_request(&self, delivery: &Delivery) -> Option<(Choice, SystemTime)> {
+        let (now, today) = (Instant::now(), self.clock.now());
         let snapshot = self.registry.snapshot();
         let run = Run {
             delivery: delivery.clone(),
@@ -132,35 +136,52 @@ impl Dispatcher {
         // Once a recipient has left it, the same request can't be made any more.
         let changed = delivery.history.iter().rev().find(|past| past.end == PastEnd::Recipients);
         let changed = changed.map_or(0, |past| past.number);
-        let same = delivery.doubts().filter(|past| past.number > changed);
-        let in_doubt: BTreeSet<_> = same.map(|past| &past.provider).collect();
-        let healthy = snapshot.tiers.iter().flat_map(|tier| &tier.entries);
-        healthy.filter(|entry| in_doubt.contains(&entry.id)).find_map(|entry| {
-            let takes_keys = entry.provider.capabilities().idempotent;
-            if !takes_keys || self.denial(&run, entry, now).is_some() {
+        let same = || delivery.doubts().filter(|past| past.number > changed);
+        let mut healthy = snapshot.tiers.iter().flat_map(|tier| &tier.entries);
+        healthy.find_map(|entry| {
+            let there = same().filter(|past| past.provider == entry.id);
+            let key_until = there.filter_map(|past| past.key_until).max()?;
+            let knows = || knows_key(&entry.provider.capabilities(), key_until, today);
+            if !knows() || self.denial(&run, entry, now).is_some() {
                 return None;
             }
             let permit = self.registry.permit(entry, delivery, false, now)?;
+            // An agent that takes no keys may have joined before the permit was for it.
+            if !knows() {
+                return None;
+            }
             self.count_try(&run, entry, now);
             let why = "the same request again, by its idempotency key: it is in doubt there";
             let reason = self.explain(&run, &snapshot, entry, why, now);
-            Some(Choice { permit, reason })
+            Some((Choice { permit, reason }, key_until))
         })
     }
 
-    /// Puts the same request again. An acceptance settles the doubt; whatever else comes of it
-    /// says nothing of the earlier attempt.
+    /// Puts the same request again, and not beyond its key's life. An acceptance settles the
+    /// doubt; whatever else comes of it says nothing of the earlier attempt.
     async fn repeat(
         &self,
         delivery: &Delivery,
         mut choice: Choice,
+        key_until: SystemTime,
         until: SystemTime,
         log: &dyn AttemptLog,
     ) -> Result<Verdict, LogError> {
-        let repeated =
-            Attempt { possible_duplicate: false, ..attempt(delivery, &choice, self.clock.now()) };
+        let mut repeated = Attempt {
+            possible_duplicate: false,
+            key_until: Some(key_until),
+            ..attempt(delivery, &choice, self.clock.now())
+        };
         log.begin(&repeated).await?;
-        let outcome = offer(&choice.permit, &delivery.email, &repeated).await;
+        // The commit may have taken long.
+        let left = key_until.duration_since(self.clock.now()).unwrap_or_default();
+        repeated.timeout = repeated.timeout.min(left);
+        let outcome = if left < WORTH_ASKING {
+            let why = "its key was about to be forgotten once the attempt was recorded";
+            Outcome::Failed(SendError::not_started(why))
+        } else {
+            offer(&choice.permit, &delivery.email, &repeated).await
+        };
         choice.permit.finish(&outcome);
         let transition = match outcome.past_end() {
             None => Transition::Accepted,
@@ -173,6 +194,7 @@ impl Dispatcher {
                     provider: repeated.provider.clone(),
                     end,
                     possible_duplicate: false,
+                    key_until: repeated.key_until,
                     ended_at: now,
                 });
                 self.ask_next(&after, until, now)
@@ -181,6 +203,13 @@ impl Dispatcher {
         log.end(&repeated, &outcome, &transition).await?;
         Ok(verdict(repeated, outcome, transition))
     }
+}
+
+/// Whether a provider still knows a request by its key for long enough to be asked again. Longer
+/// than a key lives would mean that the clock was set back, or that less is promised by now.
+fn knows_key(capabilities: &Capabilities, until: SystemTime, now: SystemTime) -> bool {
+    let left = until.duration_since(now).unwrap_or_default();
+    capabilities.idempotent && left >= WORTH_ASKING && left <= capabilities.key_life
 }
 
 /// The earlier attempt as far as a look-up needs it; of its times only its end is known.
@@ -196,6 +225,7 @@ fn asked_about(delivery: &Delivery, past: &PastAttempt) -> Attempt {
         reason: String::new(),
         on_doubt: delivery.on_doubt,
         possible_duplicate: past.possible_duplicate,
+        key_until: past.key_until,
         started_at: past.ended_at,
         timeout: LOOK_UP,
     }

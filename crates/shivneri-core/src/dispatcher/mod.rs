@@ -29,6 +29,8 @@ use crate::{
 
 /// Grace on top of an attempt's timeout before a provider that breaks its contract is given up.
 const GRACE: Duration = Duration::from_secs(5);
+/// The longest life of a key that is believed in; mail is given up long before.
+const LONGEST_KEY_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How soon mail is due again that no provider was asked about, for want of a place or because its
 /// agent went away; doubled with each attempt.
 const SOON: Duration = Duration::from_millis(50);
@@ -306,6 +308,9 @@ impl Dispatcher {
 }
 
 fn attempt(delivery: &Delivery, choice: &Choice, now: SystemTime) -> Attempt {
+    // Asked only now that the permit has settled which agent it goes to.
+    let capabilities = choice.permit.provider().capabilities();
+    let key_life = capabilities.key_life.min(LONGEST_KEY_LIFE);
     Attempt {
         id: AttemptId::new(),
         delivery: delivery.id,
@@ -317,6 +322,7 @@ fn attempt(delivery: &Delivery, choice: &Choice, now: SystemTime) -> Attempt {
         reason: choice.reason.clone(),
         on_doubt: delivery.on_doubt,
         possible_duplicate: delivery.is_in_doubt(),
+        key_until: capabilities.idempotent.then(|| now + key_life),
         started_at: now,
         timeout: choice.permit.timeout(),
     }
@@ -370,6 +376,7 @@ fn remember(run: &mut Run, attempt: &Attempt, outcome: &Outcome, now: SystemTime
             provider: attempt.provider.clone(),
             end,
             possible_duplicate: attempt.possible_duplicate,
+            key_until: attempt.key_until,
             ended_at: now,
         });
     }

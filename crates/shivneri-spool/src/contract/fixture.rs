@@ -115,6 +115,7 @@ pub fn attempt(delivery: &Delivery, provider: &str) -> Attempt {
         reason: "the only one".into(),
         on_doubt: delivery.on_doubt,
         possible_duplicate: delivery.is_in_doubt(),
+        key_until: None,
         started_at: now(),
         timeout: Attempt::DEFAULT_TIMEOUT,
     }

@@ -88,6 +88,7 @@ macro_rules! spool_contract {
             keeping: a_closed_spool_says_so,
             crashing: what_was_acknowledged_is_there_after_a_crash,
             crashing: an_attempt_open_at_a_crash_is_in_doubt_until_evidence_comes,
+            crashing: how_long_a_key_lives_is_known_to_later_leases,
             crashing: a_resend_open_at_a_crash_is_listed_as_a_possible_duplicate,
             crashing: the_owner_before_can_commit_nothing,
             play: nothing_is_lost_in_a_long_random_play,

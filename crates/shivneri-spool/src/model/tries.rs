@@ -131,6 +131,7 @@ pub(crate) fn history<'a>(
             provider: one.attempt.provider.clone(),
             end: remembered,
             possible_duplicate: one.attempt.possible_duplicate,
+            key_until: one.attempt.key_until,
             ended_at: end.at,
         });
     }
@@ -143,6 +144,8 @@ pub(crate) fn history<'a>(
             provider: provider.clone(),
             end: PastEnd::InDoubt(Doubt::Strong),
             possible_duplicate: false,
+            // Its key was the whole part's: with fewer recipients the request is another one.
+            key_until: None,
             ended_at: part.changed_at,
         };
         past.insert(0, inherited);

@@ -294,7 +294,7 @@ fn own_recipients(part: &Part) -> Option<String> {
 pub(super) const TRY: &str = "a.delivery, a.number, a.id, a.provider, a.agent, a.generation, \
      a.journal, a.epoch, a.reason, a.on_doubt, a.possible_duplicate, a.started_at, a.timeout, \
      a.ended_at, a.outcome, a.past, a.detail, a.answer_status, a.answer_text, \
-     a.provider_message_id";
+     a.provider_message_id, a.key_until";
 
 /// An attempt from the columns of [`TRY`].
 pub(super) fn read_try(
@@ -322,6 +322,7 @@ pub(super) fn read_try(
         reason: row.get(8)?,
         on_doubt: codes::on_doubt(row.get(9)?)?,
         possible_duplicate: row.get(10)?,
+        key_until: row.get::<_, Option<i64>>(20)?.map(from_micros),
         started_at: from_micros(row.get(11)?),
         timeout: codes::duration(row.get(12)?),
     };
@@ -357,8 +358,9 @@ pub(super) fn tries(
 
 pub(super) fn insert_try(conn: &Connection, key: i64, attempt: &Attempt) -> rusqlite::Result<()> {
     const SQL: &str = "INSERT INTO attempts (delivery, number, id, provider, agent, generation, \
-         journal, epoch, reason, on_doubt, possible_duplicate, started_at, timeout, unsettled) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 1)";
+         journal, epoch, reason, on_doubt, possible_duplicate, started_at, timeout, key_until, \
+         unsettled) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1)";
     let session = attempt.session.as_ref();
     conn.prepare_cached(SQL)?.execute(params![
         key,
@@ -374,6 +376,7 @@ pub(super) fn insert_try(conn: &Connection, key: i64, attempt: &Attempt) -> rusq
         attempt.possible_duplicate,
         micros(attempt.started_at),
         codes::of_duration(attempt.timeout),
+        attempt.key_until.map(micros),
     ])?;
     Ok(())
 }

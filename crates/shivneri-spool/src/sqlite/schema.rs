@@ -10,8 +10,9 @@ use crate::OpenError;
 /// Each brings the schema from the version of its index to the next. Never changed once released.
 const STEPS: [&str; 2] = [
     include_str!("schema.sql"),
-    // Until when evidence about a doubt is asked for.
-    "ALTER TABLE deliveries ADD COLUMN asking INTEGER",
+    // Until when evidence about a doubt is asked for; until when an attempt's key lives.
+    "ALTER TABLE deliveries ADD COLUMN asking INTEGER;
+     ALTER TABLE attempts ADD COLUMN key_until INTEGER",
 ];
 
 /// The writing connection, on the newest schema.

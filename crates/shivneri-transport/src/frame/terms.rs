@@ -14,6 +14,7 @@ pub(crate) fn encode_capabilities(from: &Capabilities) -> wire::Capabilities {
         raw_mime: from.raw_mime,
         envelope: from.envelope,
         idempotent: from.idempotent,
+        key_life_ms: Some(millis(from.key_life)),
         lookup: from.lookup,
         smtputf8: from.smtputf8,
         inline_attachments: from.inline_attachments,
@@ -28,6 +29,7 @@ pub(crate) fn decode_capabilities(from: wire::Capabilities) -> Capabilities {
         raw_mime: from.raw_mime,
         envelope: from.envelope,
         idempotent: from.idempotent,
+        key_life: from.key_life_ms.map_or(Capabilities::DEFAULT_KEY_LIFE, Duration::from_millis),
         lookup: from.lookup,
         smtputf8: from.smtputf8,
         inline_attachments: from.inline_attachments,
@@ -61,8 +63,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// An attempt as the agent's provider sees it. The session and the reason are the server's own
-/// and stay there.
+/// An attempt as the agent's provider sees it. The session, the reason, and how long its key lives
+/// are the server's own and stay there.
 ///
 /// Refused where the key that the server means is not the one this provider would send: the two
 /// must not disagree about which account is spoken of.
@@ -90,6 +92,7 @@ pub(crate) fn decode_attempt(
         reason: String::new(),
         on_doubt,
         possible_duplicate: from.possible_duplicate,
+        key_until: None,
         started_at,
         timeout: Duration::from_millis(from.timeout_ms.into()),
     };
@@ -133,9 +136,17 @@ mod tests {
     #[test]
     fn capabilities_survive_the_wire() {
         for domains in [None, Some(vec![]), Some(vec!["example.com".to_owned()])] {
-            let sent =
-                Capabilities { idempotent: true, max_bytes: 7, domains, ..Default::default() };
+            let key_life = Duration::from_secs(24 * 60 * 60);
+            let some = Capabilities { idempotent: true, key_life, ..Default::default() };
+            let sent = Capabilities { max_bytes: 7, domains, ..some };
             assert_eq!(decode_capabilities(encode_capabilities(&sent)), sent);
         }
+    }
+
+    #[test]
+    fn a_key_lives_for_a_minute_where_the_agent_says_nothing() {
+        let said = Capabilities { idempotent: true, ..Default::default() };
+        let silent = wire::Capabilities { key_life_ms: None, ..encode_capabilities(&said) };
+        assert_eq!(decode_capabilities(silent).key_life, Duration::from_secs(60));
     }
 }

@@ -171,6 +171,10 @@ pub struct Capabilities {
     /// Sender domains verified there, lower case; absent: any.
     #[prost(message, optional, tag = "9")]
     pub domains: ::core::option::Option<Domains>,
+    /// With `idempotent`: how long a key is remembered for certain, counted from the first request
+    /// with it. Absent: 60 s.
+    #[prost(uint64, optional, tag = "10")]
+    pub key_life_ms: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Domains {

@@ -9,6 +9,7 @@ fn in_doubt(delivery: &mut Delivery, provider: &str, doubt: Doubt, possible_dupl
         provider: provider.parse().unwrap(),
         end: PastEnd::InDoubt(doubt),
         possible_duplicate,
+        key_until: None,
         ended_at: SystemTime::now(),
     });
 }

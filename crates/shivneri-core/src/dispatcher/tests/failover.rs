@@ -64,6 +64,7 @@ async fn a_lone_providers_second_unexplained_rejection_is_final() {
         provider: "a".parse().unwrap(),
         end: PastEnd::Unexplained,
         possible_duplicate: false,
+        key_until: None,
         ended_at: SystemTime::now(),
     });
     let second = dispatcher.dispatch(&delivery, &()).await.unwrap();
@@ -320,6 +321,7 @@ fn in_past(delivery: &mut Delivery, end: PastEnd) {
         provider: "a".parse().unwrap(),
         end,
         possible_duplicate: false,
+        key_until: None,
         ended_at: SystemTime::now(),
     });
 }

@@ -11,6 +11,7 @@ fn poisonous() -> Delivery {
         provider: provider.parse().unwrap(),
         end: PastEnd::Unavailable,
         possible_duplicate: false,
+        key_until: None,
         ended_at: SystemTime::now() - Duration::from_secs(60),
     };
     Delivery { history: vec![past(1, "a"), past(2, "b"), past(3, "a")], ..delivery() }
@@ -63,6 +64,7 @@ async fn a_burst_of_unexplained_rejections_is_not_believed() {
             provider: "a".parse().unwrap(),
             end: PastEnd::Unexplained,
             possible_duplicate: false,
+            key_until: None,
             ended_at: SystemTime::now(),
         });
         last = Some(dispatcher.dispatch(&again, &()).await.unwrap());

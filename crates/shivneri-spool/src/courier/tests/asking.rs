@@ -1,15 +1,27 @@
 //! While a doubt is open, whoever may know is asked.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use shivneri_core::{Capabilities, Doubt, Failure, Fault, Receipt, SendError, health::Admin};
+use shivneri_core::{
+    Attempt, AttemptId, AttemptLog, Capabilities, DeliveryId, Dispatcher, Doubt, Failure, Fault,
+    LogError, Lookup, OnDoubt, Outcome, ProviderSettings, Receipt, Registry, SendError, Transition,
+    draft::Draft,
+    health::{Admin, HealthPolicy},
+};
 use shivneri_testkit::{ScriptedProvider, Step};
+
+use tokio::time::Instant;
 
 use super::{Post, to_b};
 use crate::{
-    Status,
-    contract::fixture::{draft, seconds},
+    Clock, CourierPolicy, Memory, Options, Spool, Status,
+    contract::fixture::{accept, draft, lease_one, seconds},
 };
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn strong() -> SendError {
     SendError::new(Failure::InDoubt(Doubt::Strong), "no answer came")
@@ -23,8 +35,15 @@ fn with_lookup() -> ScriptedProvider {
 
 /// One that takes idempotency keys.
 fn with_keys() -> ScriptedProvider {
-    let can = Capabilities { idempotent: true, ..Capabilities::default() };
-    ScriptedProvider::new("alpha").with_capabilities(can)
+    ScriptedProvider::new("alpha").with_capabilities(can_take_keys())
+}
+
+fn can_take_keys() -> Capabilities {
+    Capabilities { idempotent: true, ..Capabilities::default() }
+}
+
+fn on_hold() -> Draft {
+    Draft { on_doubt: Some(OnDoubt::Hold), ..to_b() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,8 +111,7 @@ async fn the_same_request_is_repeated_by_its_key_and_sends_nothing_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn held_mail_is_settled_by_its_key_and_given_up_without() {
-    let mut hold = to_b();
-    hold.on_doubt = Some(shivneri_core::OnDoubt::Hold);
+    let hold = on_hold();
     let post = Post::new();
     let alpha = post.add(with_keys().then(Step::AcceptThenFail(strong())), 8);
     let id = post.accept(&hold).await;
@@ -111,13 +129,114 @@ async fn held_mail_is_settled_by_its_key_and_given_up_without() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_went_out_without_a_key_is_not_repeated_once_the_provider_takes_keys() {
+    let post = Post::new();
+    let alpha = post.add(with_lookup().then(Step::AcceptThenFail(strong())), 8);
+    alpha.script_lookups([Lookup::CannotTell, Lookup::CannotTell, Lookup::CannotTell]);
+    let id = post.accept(&on_hold()).await;
+    alpha.has_accepted(1).await;
+    alpha.set_capabilities(Capabilities { lookup: true, ..can_take_keys() });
+    post.until(id, Status::InDoubt).await;
+    assert_eq!((alpha.call_count(), alpha.accepted()), (1, vec![id]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_repeated_only_as_long_as_its_key_lives() {
+    let post = Post::new();
+    let can = Capabilities { key_life: seconds(10), ..can_take_keys() };
+    let alpha = post.add(with_keys().with_capabilities(can), 8);
+    alpha.otherwise(Step::Fail(strong()));
+    let id = post.accept(&on_hold()).await;
+    post.until(id, Status::InDoubt).await;
+    let calls = alpha.calls();
+    let lasted = calls[calls.len() - 1].at - calls[0].at;
+    assert!(calls.len() > 2 && lasted < seconds(10), "{} calls in {lasted:?}", calls.len());
+    let took = post.now().duration_since(post.record(id).await.summary.accepted_at).unwrap();
+    assert!(took >= seconds(60), "evidence was awaited all the same, but only {took:?}");
+}
+
+/// A log in which the record of a second attempt takes two minutes.
+#[derive(Debug)]
+struct SlowLog(Arc<Memory>);
+
+#[async_trait::async_trait]
+impl AttemptLog for SlowLog {
+    async fn begin(&self, attempt: &Attempt) -> Result<(), LogError> {
+        if attempt.number > 1 {
+            tokio::time::sleep(seconds(120)).await;
+        }
+        self.0.begin(attempt).await
+    }
+
+    async fn end(&self, one: &Attempt, end: &Outcome, next: &Transition) -> Result<(), LogError> {
+        self.0.end(one, end, next).await
+    }
+
+    async fn settle(&self, delivery: DeliveryId, next: &Transition) -> Result<(), LogError> {
+        self.0.settle(delivery, next).await
+    }
+
+    async fn clear_up(
+        &self,
+        one: AttemptId,
+        end: &Outcome,
+        next: &Transition,
+    ) -> Result<(), LogError> {
+        self.0.clear_up(one, end, next).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_whose_key_is_forgotten_while_it_is_recorded_is_not_made() {
+    let (start, base) = (Instant::now(), SystemTime::now());
+    let clock = Clock::new(move || base + start.elapsed());
+    let spool = Memory::with(&Options { clock: clock.clone(), ..Options::default() });
+    let policy = CourierPolicy { clock: clock.clone(), ..CourierPolicy::default() };
+    let post = Post::with(spool.clone(), Arc::new(SlowLog(spool)), clock, policy);
+    let alpha = post.add(with_keys().then(Step::AcceptThenFail(strong())), 8);
+    let id = post.accept(&on_hold()).await;
+    let record = post.until(id, Status::InDoubt).await;
+    assert_eq!(alpha.call_count(), 1);
+    assert_eq!(record.attempts[1].outcome.as_deref(), Some("not_started"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_is_not_repeated_after_a_night_without_a_server() {
+    let (start, base) = (Instant::now(), SystemTime::now());
+    let clock = Clock::new(move || base + start.elapsed());
+    let spool = Memory::with(&Options { clock: clock.clone(), ..Options::default() });
+    let registry = Registry::with_seed(HealthPolicy::default(), 7);
+    let alpha = Arc::new(with_keys().then(Step::Hang));
+    registry.add(alpha.clone(), ProviderSettings::default()).unwrap();
+    let expires_at = Some(clock.now() + 3 * DAY);
+    let accepting: Arc<dyn Spool> = spool.clone();
+    let id = accept(&accepting, &Draft { expires_at, ..on_hold() }, clock.now()).await;
+    let delivery = lease_one(&accepting, clock.now()).await;
+    let dispatcher = Dispatcher::new(registry).with_clock(clock.clone());
+    let killed = tokio::spawn({
+        let spool = Arc::clone(&spool);
+        async move { drop(dispatcher.dispatch(&delivery, &*spool).await) }
+    });
+    alpha.called(1).await;
+    killed.abort();
+    tokio::time::advance(seconds(30 * 3600)).await;
+
+    let policy = CourierPolicy { clock: clock.clone(), ..CourierPolicy::default() };
+    let spool = spool.reopen();
+    let post = Post::with(spool.clone(), spool, clock, policy);
+    let alpha = post.add(with_keys(), 8);
+    let record = post.until(id, Status::InDoubt).await;
+    assert_eq!((alpha.call_count(), record.attempts.len()), (0, 1), "the key is long forgotten");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_does_not_hide_what_another_provider_perhaps_has() {
     let post = Post::new();
     let alpha = post.add(ScriptedProvider::new("alpha").then(Step::AcceptThenFail(strong())), 8);
     let id = post.accept(&to_b()).await;
     alpha.has_accepted(1).await;
     let beta = post.add(ScriptedProvider::new("beta"), 8);
-    beta.set_capabilities(Capabilities { idempotent: true, ..Capabilities::default() });
+    beta.set_capabilities(can_take_keys());
     beta.script([Step::AcceptThenFail(strong())]);
     post.registry
         .administer(&"alpha".parse().unwrap(), shivneri_core::health::Admin::Draining)
