@@ -146,8 +146,8 @@ pub trait Spool: AttemptLog {
     /// [`SpoolError`] where it was not committed.
     async fn observe(&self, evidence: &Evidence) -> Result<Change, SpoolError>;
 
-    /// An attempt that is open or in doubt, and its delivery; none where it is unknown or its end
-    /// is certain.
+    /// An attempt that is open or in doubt, and its delivery; none where it is unknown, its end is
+    /// certain, or its record is damaged.
     ///
     /// # Errors
     ///

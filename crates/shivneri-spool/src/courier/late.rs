@@ -77,7 +77,15 @@ fn in_doubt<'a>(record: &'a MessageRecord, sighted: &Sighted) -> Option<&'a Atte
 #[async_trait]
 impl LateOutcomes for Courier {
     async fn report(&self, attempt: AttemptId, outcome: &Outcome) -> Result<(), LogError> {
-        let Some(found) = self.spool.attempt(attempt).await? else { return Ok(()) };
+        let Some(found) = self.spool.attempt(attempt).await? else {
+            // Nothing can be decided on a damaged record, but its attempt has its end by it.
+            let transition = match outcome {
+                Outcome::Accepted(_) => Transition::Accepted,
+                Outcome::Failed(error) => Transition::InDoubt { reason: error.detail().to_owned() },
+            };
+            self.spool.amend(attempt, outcome, &transition).await?;
+            return Ok(());
+        };
         let now = self.policy.clock.now();
         let provider = &found.attempt.provider;
         let alternatives = self.dispatcher.registry().len() > 1;

@@ -206,6 +206,18 @@ impl Queue {
         }
     }
 
+    /// A delivery became final from outside its lease, by its key: its lease ends with its open
+    /// attempt, which is not the one that was `closed`, or at once.
+    pub(crate) fn settle(&mut self, key: i64, closed: Option<AttemptId>) {
+        let Some(lease) = self.leases.values_mut().find(|lease| lease.key == key) else { return };
+        if lease.open.is_some() && lease.open != closed {
+            lease.settled = true;
+        } else {
+            let id = lease.part.id;
+            self.end(id);
+        }
+    }
+
     /// Ends an outdated lease; none where it is not outdated.
     pub(crate) fn end_outdated(&mut self, delivery: DeliveryId) -> Option<Lease> {
         self.leases.get(&delivery).filter(|lease| lease.outdated)?;

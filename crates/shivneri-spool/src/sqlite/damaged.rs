@@ -89,11 +89,20 @@ fn bare_parts(conn: &Connection, message: &MessageRow) -> rusqlite::Result<Vec<P
     let mut statement = conn.prepare_cached(&sql)?;
     let parts = statement.query_map(params![first, last], |row| {
         match rows::read_part(row, 0, message.id, &all) {
-            Err(error) if codes::is_damage(&error) => bare_part(row, message, &all, &error),
-            other => other,
+            Err(error) if codes::is_damage(&error) => {
+                Ok((bare_part(row, message, &all, &error)?, true))
+            }
+            other => Ok((other?, false)),
         }
     })?;
-    parts.collect()
+    let mut parts: Vec<(Part, bool)> = parts.collect::<Result<_, _>>()?;
+    // Whose part says so itself is in no other.
+    let whole = parts.iter().filter(|(_, is_bare)| !is_bare);
+    let known: Vec<_> = whole.flat_map(|(part, _)| part.recipients.clone()).collect();
+    for (part, _) in parts.iter_mut().filter(|(_, is_bare)| *is_bare) {
+        part.recipients.retain(|one| !known.iter().any(|other| other.same_mailbox(one)));
+    }
+    Ok(parts.into_iter().map(|(part, _)| part).collect())
 }
 
 /// A part that can't be read is damaged, whether it has been set aside yet or not.
@@ -109,6 +118,7 @@ fn bare_part(
     let mut part = Part::first(id, all.to_vec(), time(3), time(4), changed_at);
     part.number = (row.get::<_, i64>(0)? - key_of(message.row, 0)) as u16;
     part.state = Status::Damaged;
+    part.doubts = row.get(7).unwrap_or_default();
     part.attempts = row.get(5).unwrap_or_default();
     part.resent = row.get(8).unwrap_or_default();
     part.reason = Some(error.to_string());

@@ -271,7 +271,7 @@ impl Shared {
             Err(error) => return Ok(Found::Damaged(error.to_string())),
         };
         // The other parts count only by their number: a damaged one holds up nobody but itself.
-        let alone = rows::numbers(conn, row)?.len() == 1;
+        let alone = rows::keys(conn, row)?.len() == 1;
         let Some(part) = rows::part(conn, key, message.id, email.envelope().recipients())? else {
             return Ok(Found::NotDue);
         };

@@ -13,11 +13,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use uuid::Uuid;
 
 use super::{
-    BACKLOG, Options, Sqlite,
+    BACKLOG, Options, Sqlite, codes,
     keys::{self, Keys},
     ledger::{Ledger, Trouble},
     lock::{DirectoryLock, trouble},
-    rows, schema,
+    rows::{self, Unsettled},
+    schema,
     shared::{Lanes, Shared},
     sweep::Sweep,
     tally::{Tally, read_meta, write_meta},
@@ -25,7 +26,11 @@ use super::{
 };
 use crate::{
     Commits, OpenError, SpoolState, Status,
-    model::{Queue, queue::from_micros, tries::interrupted},
+    model::{
+        End, Queue,
+        queue::{PART_BITS, from_micros},
+        tries::interrupted,
+    },
 };
 
 /// Set in a copy, so that who opens it knows that time has passed without it.
@@ -165,11 +170,19 @@ fn recover(writer: &mut Writer) -> Result<(), Trouble> {
         due: Vec::new(),
     };
     let now = shared.clock.now();
-    for (id, lane) in open_attempts(ledger.conn)? {
+    for Left { which, id, lane } in open_attempts(ledger.conn)? {
         let wait = shared.lanes.index(lane).map(|lane| shared.lanes.rules[lane].doubt_wait);
         let wait = decision::ask_later(wait.unwrap_or_default(), now);
-        ledger.amend(id, &interrupted(), &wait, now)?;
-        tracing::warn!(attempt = %id, "an attempt was open when the spool was left; it is in doubt");
+        match id {
+            Some(id) => {
+                ledger.amend(id, &interrupted(), &wait, now)?;
+                tracing::warn!(attempt = %id, "an attempt was open when the spool was left; it is in doubt");
+            }
+            None => {
+                let end = End::of(&interrupted(), now);
+                ledger.end_damaged(None, which, &end, "its attempt has no id", now)?;
+            }
+        }
     }
     if read_meta(ledger.conn, RESTORED)?.unwrap_or_default() != 0 {
         hold_restored(&mut ledger, now)?;
@@ -183,26 +196,53 @@ fn recover(writer: &mut Writer) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn open_attempts(conn: &Connection) -> rusqlite::Result<Vec<(AttemptId, i64)>> {
+/// An attempt that the owner before left open.
+struct Left {
+    which: Unsettled,
+    /// Absent where it can't be read.
+    id: Option<AttemptId>,
+    lane: i64,
+}
+
+fn open_attempts(conn: &Connection) -> rusqlite::Result<Vec<Left>> {
     conn.prepare(
-        "SELECT a.id, d.lane FROM attempts a JOIN deliveries d ON d.key = a.delivery \
+        "SELECT a.delivery, a.number, a.id, d.lane FROM attempts a \
+         JOIN deliveries d ON d.key = a.delivery \
          WHERE a.unsettled > 0 AND a.ended_at IS NULL",
     )?
-    .query_map([], |row| Ok((AttemptId::from_uuid(Uuid::from_bytes(row.get(0)?)), row.get(1)?)))?
+    .query_map([], |row| {
+        let id: Vec<u8> = row.get(2)?;
+        Ok(Left {
+            which: Unsettled { key: row.get(0)?, number: row.get(1)?, is_open: true },
+            id: Uuid::from_slice(&id).ok().map(AttemptId::from_uuid),
+            lane: row.get(3)?,
+        })
+    })?
     .collect()
 }
 
 /// Ends all unfinished mail of a restored copy in doubt.
 fn hold_restored(ledger: &mut Ledger<'_>, now: SystemTime) -> Result<(), Trouble> {
-    let messages: Vec<i64> = ledger
+    let keys: Vec<i64> = ledger
         .conn
-        .prepare("SELECT DISTINCT key >> 12 FROM deliveries WHERE state < 10")?
+        .prepare("SELECT key FROM deliveries WHERE state < 10 ORDER BY key")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let reason = "the spool was restored from a backup; what was sent since is not known";
-    for row in messages {
-        let Some(message) = rows::message_at(ledger.conn, row)? else { continue };
-        let before = rows::parts(ledger.conn, row, message.id, &message.addresses()?)?;
+    for of_one in keys.chunk_by(|one, next| one >> PART_BITS == next >> PART_BITS) {
+        let message = match rows::message_at(ledger.conn, of_one[0] >> PART_BITS) {
+            Ok(Some(message)) => message,
+            Ok(None) => continue,
+            Err(error) if codes::is_damage(&error) => {
+                for key in of_one {
+                    tracing::error!(key, %error, "a message's record is damaged and set aside");
+                    ledger.set_aside(*key, &error.to_string(), now)?;
+                }
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let before = ledger.parts_of(&message, now)?;
         let mut after = before.clone();
         for part in after.iter_mut().filter(|part| !part.state.is_final()) {
             part.doubts = part.doubts.max(1);

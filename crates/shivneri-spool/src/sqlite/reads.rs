@@ -235,16 +235,19 @@ impl Shared {
         conn: &Connection,
         id: AttemptId,
     ) -> rusqlite::Result<Option<OpenAttempt>> {
-        let Some((key, number)) = rows::unsettled_try(conn, id)? else { return Ok(None) };
-        let row = key >> PART_BITS;
-        let Some(message) = rows::message_at(conn, row)? else { return Ok(None) };
-        let parts = rows::parts(conn, row, message.id, &message.addresses()?)?;
-        let Some(part) = parts.iter().find(|part| key_of(row, part.number) == key) else {
-            return Ok(None);
+        let Some(which) = rows::unsettled_try(conn, id)? else { return Ok(None) };
+        let (message, part, mut tries) = match rows::of_attempt(conn, which.key) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(error) if codes::is_damage(&error) => {
+                tracing::warn!(attempt = %id, %error, "the record of an attempt is damaged");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
+        let row = message.row;
         let Some(lane) = self.lanes.index(message.lane) else { return Ok(None) };
-        let mut tries = rows::tries(conn, row, message.id, part)?;
-        let Some(at) = tries.iter().position(|one| one.attempt.number == number) else {
+        let Some(at) = tries.iter().position(|one| one.attempt.id == id) else {
             return Ok(None);
         };
         let one = tries.remove(at);
@@ -253,7 +256,7 @@ impl Shared {
         // Without its body it can't be sent again, but what became of it can still be settled.
         let email = match body_of(conn, row)?.and_then(|email| part.narrow(email).ok()) {
             Some(email) => email,
-            None => match stand_in(&message, part) {
+            None => match stand_in(&message, &part) {
                 Some(email) => email,
                 None => return Ok(None),
             },

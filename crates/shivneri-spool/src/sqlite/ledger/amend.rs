@@ -12,7 +12,7 @@ use crate::{
         message::Late,
         queue::{PART_BITS, key_of},
     },
-    sqlite::rows,
+    sqlite::{codes, rows},
 };
 
 impl Ledger<'_> {
@@ -23,32 +23,37 @@ impl Ledger<'_> {
         transition: &Transition,
         now: SystemTime,
     ) -> Result<Amended, Trouble> {
-        let Some((key, number)) = rows::unsettled_try(self.conn, attempt)? else {
+        let Some(which) = rows::unsettled_try(self.conn, attempt)? else {
             return Ok(Amended::Unchanged);
         };
-        let Some(message) = rows::message_at(self.conn, key >> PART_BITS)? else {
+        let end = End::of(outcome, now);
+        if !which.is_open && end.is_in_doubt() {
             return Ok(Amended::Unchanged);
+        }
+        let (message, _, tries) = match rows::of_attempt(self.conn, which.key) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Amended::Unchanged),
+            Err(error) if codes::is_damage(&error) => {
+                self.end_damaged(Some(attempt), which, &end, &error.to_string(), now)?;
+                return Ok(Amended::Closed);
+            }
+            Err(error) => return Err(error.into()),
         };
-        let before = rows::parts(self.conn, message.row, message.id, &message.addresses()?)?;
-        let part_number = (key & ((1 << PART_BITS) - 1)) as u16;
+        let before = self.parts_of(&message, now)?;
+        let part_number = (which.key & ((1 << PART_BITS) - 1)) as u16;
         let mut after = before.clone();
         let Some(at) = after.iter().position(|part| part.number == part_number) else {
             return Ok(Amended::Unchanged);
         };
-        let tries = rows::tries(self.conn, message.row, message.id, &after[at])?;
         let Some(one) = tries.iter().find(|one| one.attempt.id == attempt) else {
             return Ok(Amended::Unchanged);
         };
-        let end = End::of(outcome, now);
-        if one.end.is_some() && end.is_in_doubt() {
-            return Ok(Amended::Unchanged);
-        }
         self.tally.confirmed_duplicates += u64::from(end.is_double_of(&one.attempt, &tries));
         let delivery = after[at].id;
         let open = self.shared.queue().open(delivery);
-        rows::close_try(self.conn, key, number, &end)?;
+        rows::close_try(self.conn, which.key, which.number, &end)?;
         let late = Late {
-            number,
+            number: one.attempt.number,
             was_open: one.end.is_none(),
             other_open: open.is_some_and(|open| open != attempt),
             gone: rows::body(self.conn, message.row)?.is_none(),

@@ -7,10 +7,7 @@ use shivneri_core::{Attempt, DeliveryId, MessageId, Outcome, Transition};
 use super::{Ledger, Trouble, standing};
 use crate::{
     SpoolError, Status,
-    model::{
-        End, Lease, Part,
-        queue::{PART_BITS, key_of},
-    },
+    model::{End, Lease, queue::PART_BITS},
     sqlite::{codes, rows},
 };
 
@@ -59,7 +56,7 @@ impl Ledger<'_> {
         let mut lease = lease.ok_or(unknown)?.clone();
         drop(queue);
         let end = End::of(outcome, now);
-        rows::close_try(self.conn, lease.key, attempt.number, &end)?;
+        rows::close_try(self.conn, lease.key, attempt.number.into(), &end)?;
         lease.open = None;
         lease.part.provider = Some(attempt.provider.clone());
         self.tally.confirmed_duplicates += u64::from(lease.settled && end.doubles(attempt));
@@ -103,7 +100,14 @@ impl Ledger<'_> {
             self.shared.queue().end_changed(lease.part.id);
             return Ok(());
         }
-        let others = if lease.alone { Vec::new() } else { self.others(&lease, message, now)? };
+        // Only a message's single part goes by the message's own recipients.
+        let others = if lease.alone {
+            Vec::new()
+        } else {
+            let keys = rows::keys(self.conn, row)?;
+            let others = keys.into_iter().filter(|key| *key != lease.key);
+            self.parts_at(others, message, None, now)?
+        };
         let mut parts = others.clone();
         parts.push(lease.part.clone());
         let before = standing(&parts);
@@ -144,37 +148,6 @@ impl Ledger<'_> {
         let Some(lease) = ended else { return Ok(()) };
         self.wait(lease.lane, lease.key >> PART_BITS, &lease.part);
         Err(SpoolError::UnknownDelivery(delivery))
-    }
-
-    /// A message's parts without the leased one. One that can't be read is set aside, and stands
-    /// among them as damaged.
-    fn others(
-        &mut self,
-        lease: &Lease,
-        message: MessageId,
-        now: SystemTime,
-    ) -> Result<Vec<Part>, Trouble> {
-        let row = lease.key >> PART_BITS;
-        let mut parts = Vec::new();
-        for number in rows::numbers(self.conn, row)? {
-            let key = key_of(row, number);
-            if key == lease.key {
-                continue;
-            }
-            // Only a message's single part goes by the message's own recipients, and here are
-            // several.
-            match rows::part(self.conn, key, message, &[]) {
-                Ok(part) => parts.extend(part),
-                Err(error) if codes::is_damage(&error) => {
-                    tracing::error!(key, %error, "a delivery's record is damaged and set aside");
-                    self.set_aside(key, &error.to_string(), now)?;
-                    let nobody = Part::first(lease.part.id, Vec::new(), now, now, now);
-                    parts.push(Part { number, state: Status::Damaged, ..nobody });
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(parts)
     }
 
     fn message_of(&self, lease: &Lease) -> Result<MessageId, Trouble> {

@@ -1,5 +1,4 @@
-//! What people and providers change from outside: cancel, requeue, erase, evidence; and setting
-//! a damaged record aside.
+//! What people and providers change from outside: cancel, requeue, erase, evidence.
 
 use std::time::SystemTime;
 
@@ -9,12 +8,8 @@ use shivneri_core::MessageId;
 use super::{Ledger, Trouble};
 use crate::{
     Change, Duplicates, Evidence, Status,
-    model::{
-        Part,
-        message::{self, Face},
-        queue::{PART_BITS, key_of},
-    },
-    sqlite::{codes, rows},
+    model::{Part, message, queue::key_of},
+    sqlite::rows,
 };
 
 impl Ledger<'_> {
@@ -47,11 +42,12 @@ impl Ledger<'_> {
         let Some(lane) = self.shared.lanes.index(row.lane) else {
             let reason = "its lane is no longer configured".to_owned();
             let status =
-                self.load(id)?.map_or(Status::Damaged, |(_, parts)| message::class(&parts));
+                self.load(id, now)?.map_or(Status::Damaged, |(_, parts)| message::class(&parts));
             return Ok(Change::Refused { status, reason });
         };
         let max_age = self.shared.lanes.rules[lane].max_age;
-        let doubtful = self.load(id)?.is_some_and(|(_, parts)| parts.iter().any(Part::is_in_doubt));
+        let doubtful =
+            self.load(id, now)?.is_some_and(|(_, parts)| parts.iter().any(Part::is_in_doubt));
         let change = self.change(id, now, |parts, open| {
             message::requeue(parts, open, duplicates, max_age, now)
         })?;
@@ -68,7 +64,7 @@ impl Ledger<'_> {
         now: SystemTime,
         change: impl FnOnce(&mut Vec<Part>, &dyn Fn(&Part) -> bool) -> Change,
     ) -> Result<Change, Trouble> {
-        let Some((message, before)) = self.load(id)? else { return Ok(Change::NotFound) };
+        let Some((message, before)) = self.load(id, now)? else { return Ok(Change::NotFound) };
         let open: Vec<_> = {
             let queue = self.shared.queue();
             before.iter().filter(|part| queue.open(part.id).is_some()).map(|part| part.id).collect()
@@ -83,10 +79,11 @@ impl Ledger<'_> {
     }
 
     pub(in crate::sqlite) fn erase(&mut self, id: MessageId) -> Result<Change, Trouble> {
-        let Some((message, parts)) = self.load(id)? else { return Ok(Change::NotFound) };
+        let now = self.shared.clock.now();
+        let Some((message, parts)) = self.load(id, now)? else { return Ok(Change::NotFound) };
         let is_open = |part: &Part| self.shared.queue().open(part.id).is_some();
         if parts.iter().any(is_open) {
-            let status = message::face(&parts, is_open, self.shared.clock.now()).status;
+            let status = message::face(&parts, is_open, now).status;
             let reason = "an attempt is under way".to_owned();
             return Ok(Change::Refused { status, reason });
         }
@@ -97,6 +94,8 @@ impl Ledger<'_> {
     /// Deletes a message with all its rows.
     pub(super) fn delete(&mut self, row: i64, lane: i64, parts: &[Part]) -> Result<(), Trouble> {
         let (first, last) = (key_of(row, 0), key_of(row + 1, 0) - 1);
+        // By the rows, since a part that can't be read may hold doubts too.
+        let doubts = self.bare_doubts(first, last)?;
         for sql in [
             "DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2",
             "DELETE FROM deliveries WHERE key BETWEEN ?1 AND ?2",
@@ -107,7 +106,6 @@ impl Ledger<'_> {
         {
             self.conn.prepare_cached(sql)?.execute([row])?;
         }
-        let doubts: u64 = parts.iter().map(Part::open_doubts).sum();
         self.tally.doubtful = self.tally.doubtful.saturating_sub(doubts);
         self.tally.take(lane, message::class(parts));
         self.tally.purged += 1;
@@ -117,52 +115,5 @@ impl Ledger<'_> {
             queue.change(key_of(row, part.number));
         }
         Ok(())
-    }
-
-    /// Sets a delivery aside whose record can't be read. Works on bare states, since the rest of
-    /// the row may be what is damaged.
-    pub(in crate::sqlite) fn set_aside(
-        &mut self,
-        key: i64,
-        reason: &str,
-        now: SystemTime,
-    ) -> Result<(), Trouble> {
-        let row = key >> PART_BITS;
-        let (before, lane) = self.bare_states(row)?;
-        let Some(lane) = lane else { return Ok(()) };
-        self.shared.queue().change(key);
-        const SQL: &str =
-            "UPDATE deliveries SET state = ?2, reason = ?3, changed_at = ?4 WHERE key = ?1";
-        self.conn.prepare_cached(SQL)?.execute(params![
-            key,
-            codes::of_status(Status::Damaged),
-            reason,
-            crate::model::queue::micros(now),
-        ])?;
-        let (after, _) = self.bare_states(row)?;
-        if before != after {
-            self.tally.take(lane, before);
-            self.tally.add(lane, after);
-            self.event(row, Face { status: after, in_doubt: false }, now)?;
-        }
-        Ok(())
-    }
-
-    fn bare_states(&self, row: i64) -> Result<(Status, Option<i64>), Trouble> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT state, lane FROM deliveries WHERE key BETWEEN ?1 AND ?2")?;
-        let mut found = statement.query(params![key_of(row, 0), key_of(row + 1, 0) - 1])?;
-        let (mut states, mut lane) = (Vec::new(), None);
-        while let Some(row) = found.next()? {
-            let code: i64 = row.get(0)?;
-            states.push(match codes::status(code) {
-                _ if code < codes::FINAL => Status::Queued,
-                Ok(state) => state,
-                Err(_) => Status::Damaged,
-            });
-            lane = Some(row.get(1)?);
-        }
-        Ok((Status::of(states).unwrap_or(Status::Damaged), lane))
     }
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod amend;
+mod aside;
 mod attempts;
 mod changes;
 mod collect;
@@ -150,9 +151,13 @@ impl Ledger<'_> {
 
     /// A message and its parts. Leased parts are as the lease has them, which is what their rows
     /// say too, but for attempts that are open.
-    fn load(&self, id: MessageId) -> Result<Option<(MessageRow, Vec<Part>)>, Trouble> {
+    fn load(
+        &mut self,
+        id: MessageId,
+        now: SystemTime,
+    ) -> Result<Option<(MessageRow, Vec<Part>)>, Trouble> {
         let Some(message) = rows::message(self.conn, id)? else { return Ok(None) };
-        let parts = rows::parts(self.conn, message.row, id, &message.addresses()?)?;
+        let parts = self.parts_of(&message, now)?;
         Ok(Some((message, parts)))
     }
 
@@ -169,7 +174,12 @@ impl Ledger<'_> {
         for part in after {
             let first = if part.number == 0 { trail.as_ref() } else { None };
             match before.iter().find(|old| old.number == part.number) {
-                Some(old) if old == part && first.is_none() => {}
+                // One that stays is not written anew: it may stand for a row that can't be read.
+                Some(old) if old == part => {
+                    if let Some(bytes) = first {
+                        rows::add_to_trail(self.conn, message.row, bytes)?;
+                    }
+                }
                 Some(_) => {
                     let trail = first.map(|bytes| bytes.as_slice());
                     rows::update_part(self.conn, message.row, part, trail)?;

@@ -2,6 +2,7 @@ mod damage;
 mod durability;
 mod groups;
 mod races;
+mod recovering;
 
 use std::{path::PathBuf, sync::Arc};
 
