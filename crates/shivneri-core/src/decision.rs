@@ -157,7 +157,7 @@ pub fn step(
 
 /// While a doubtful attempt is unresolved, a rejection must not hide that mail perhaps went out.
 fn rejected(delivery: &Delivery, reason: &str) -> Transition {
-    if delivery.is_in_doubt() {
+    if delivery.was_perhaps_sent() {
         Transition::InDoubt { reason: format!("an earlier attempt is in doubt; then: {reason}") }
     } else {
         Transition::Rejected { reason: reason.to_owned() }
@@ -194,7 +194,7 @@ pub fn overdue(delivery: &Delivery, now: SystemTime) -> Option<Transition> {
 
 /// The end of a delivery whose time has run out.
 pub fn expiry(delivery: &Delivery) -> Transition {
-    if delivery.is_in_doubt() {
+    if delivery.was_perhaps_sent() {
         Transition::InDoubt { reason: "its time ran out while an attempt was in doubt".into() }
     } else {
         Transition::Expired

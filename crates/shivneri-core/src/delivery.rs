@@ -28,6 +28,9 @@ pub struct Delivery {
     pub history: Vec<PastAttempt>,
     /// Set while evidence about an attempt in doubt is asked for.
     pub awaiting: Option<Awaiting>,
+    /// Whether a person had it sent again in spite of an attempt in doubt that nothing has settled
+    /// since. Such a doubt keeps nothing waiting, but is not hidden by a later end either.
+    pub overruled: bool,
 }
 
 /// Evidence about an attempt in doubt is still awaited, and somebody may have it.
@@ -53,6 +56,7 @@ impl Delivery {
             epoch: 0,
             history: Vec::new(),
             awaiting: None,
+            overruled: false,
         }
     }
 
@@ -69,6 +73,11 @@ impl Delivery {
     /// Whether some attempt was perhaps sent and nothing has settled it.
     pub fn is_in_doubt(&self) -> bool {
         self.history.iter().any(|past| past.doubt().is_some())
+    }
+
+    /// Whether it was perhaps sent: an attempt is in doubt, a person's word on it or not.
+    pub fn was_perhaps_sent(&self) -> bool {
+        self.overruled || self.is_in_doubt()
     }
 
     /// How many attempts of those that count have failed.

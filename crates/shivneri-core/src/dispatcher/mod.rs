@@ -206,7 +206,7 @@ impl Dispatcher {
         if !forever {
             return Ok(Verdict::Deferred(Deferral::Held { reason, busy }));
         }
-        if run.delivery.is_in_doubt() {
+        if run.delivery.was_perhaps_sent() {
             log.settle(run.delivery.id, &Transition::InDoubt { reason }).await?;
             return Ok(Verdict::InDoubt { until: None });
         }
@@ -272,7 +272,7 @@ impl Dispatcher {
         let said = outcome.error().map_or("", |error| error.detail());
         if nobody.forever {
             let reason = nobody.reason.clone();
-            return if delivery.is_in_doubt() {
+            return if delivery.was_perhaps_sent() {
                 Transition::InDoubt { reason }
             } else {
                 Transition::Rejected { reason }
@@ -321,7 +321,7 @@ fn attempt(delivery: &Delivery, choice: &Choice, now: SystemTime) -> Attempt {
         epoch: delivery.epoch,
         reason: choice.reason.clone(),
         on_doubt: delivery.on_doubt,
-        possible_duplicate: delivery.is_in_doubt(),
+        possible_duplicate: delivery.was_perhaps_sent(),
         key_until: capabilities.idempotent.then(|| now + key_life),
         started_at: now,
         timeout: choice.permit.timeout(),

@@ -114,7 +114,7 @@ pub fn attempt(delivery: &Delivery, provider: &str) -> Attempt {
         epoch: delivery.epoch,
         reason: "the only one".into(),
         on_doubt: delivery.on_doubt,
-        possible_duplicate: delivery.is_in_doubt(),
+        possible_duplicate: delivery.was_perhaps_sent(),
         key_until: None,
         started_at: now(),
         timeout: Attempt::DEFAULT_TIMEOUT,

@@ -10,6 +10,7 @@ pub mod keeping;
 pub mod late;
 pub mod leasing;
 pub mod looking;
+pub mod overruling;
 pub mod play;
 
 use std::sync::Arc;
@@ -78,6 +79,9 @@ macro_rules! spool_contract {
             changing: a_bounced_recipient_is_requeued_alone,
             changing: erased_mail_is_gone_and_counted,
             changing: evidence_moves_a_recipient_only_forward,
+            overruling: a_doubt_that_a_person_overruled_is_hidden_by_no_later_end,
+            overruling: overruled_mail_that_was_taken_twice_is_a_confirmed_duplicate,
+            overruling: overruled_mail_that_was_never_sent_is_in_doubt_no_more,
             looking: each_part_of_a_search_narrows_it,
             looking: pages_show_each_message_once_and_the_newest_first,
             looking: counts_follow_the_mail,

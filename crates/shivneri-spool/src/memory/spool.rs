@@ -168,15 +168,10 @@ impl Spool for Memory {
             if stored.email.is_none() {
                 return Ok(Change::Gone);
             }
-            let doubtful = stored.parts.iter().any(Part::is_in_doubt);
             let max_age = self.lanes[stored.lane].max_age;
-            let change = book.change(id, now, |parts, open| {
+            Ok(book.change(id, now, |parts, open| {
                 message::requeue(parts, open, duplicates, max_age, now)
-            });
-            if change == Change::Done && duplicates == Duplicates::Accept {
-                book.possible_duplicates += u64::from(doubtful);
-            }
-            Ok(change)
+            }))
         })
     }
 

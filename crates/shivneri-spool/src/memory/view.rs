@@ -274,6 +274,7 @@ fn delivery<'a>(
         epoch,
         history: tries::history(part, tried),
         awaiting: part.awaiting(),
+        overruled: part.overruled > 0,
     })
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn cancel(parts: &mut [Part], open: impl Fn(&Part) -> bool, now: Syst
     if parts.iter().any(&open) {
         return refused("an attempt is under way");
     }
-    if parts.iter().any(|part| !part.state.is_final() && part.doubts > 0) {
+    if parts.iter().any(|part| !part.state.is_final() && part.is_in_doubt()) {
         return refused("it was perhaps sent");
     }
     if parts.iter().all(|part| part.state.is_final()) {
@@ -117,6 +117,7 @@ fn has_failed(part: &Part, now: SystemTime) -> bool {
 
 fn revive(part: &mut Part, max_age: Duration, now: SystemTime) {
     part.resent |= part.is_in_doubt();
+    part.overruled = u32::try_from(part.open_doubts()).unwrap_or(u32::MAX);
     part.state = Status::Queued;
     part.due = now;
     part.deadline = now + max_age;
@@ -191,21 +192,24 @@ impl Part {
         if late.other_open && names_some(outcome) && !self.state.is_final() {
             return (Vec::new(), false);
         }
-        if !late.was_open && counts {
-            self.doubts = self.doubts.saturating_sub(1);
+        if !late.was_open {
+            *self.doubts_of(late.number) = self.doubts_of(late.number).saturating_sub(1);
         }
         let moves = match outcome {
             // That it went out holds whatever was decided since.
             Outcome::Accepted(_) => !self.state.is_final() || self.state == Status::InDoubt,
             Outcome::Failed(error) if matches!(error.failure(), Failure::InDoubt(_)) => {
-                self.doubts += u32::from(counts);
+                *self.doubts_of(late.number) += 1;
                 counts && !self.state.is_final()
             }
             // That it did not go out moves only what waits for nothing else. What was given up in
             // doubt is in doubt no more: it was never sent, so this is not again.
             Outcome::Failed(_) => {
-                let waits = !self.state.is_final() || (self.state == Status::InDoubt && !late.gone);
-                waits && counts && self.doubts == 0 && !late.other_open
+                let given_up = self.state == Status::InDoubt && !late.gone;
+                let waits = !self.state.is_final() || given_up;
+                // An attempt that a person has overruled was waited for by nobody.
+                let settled = if counts { self.doubts == 0 } else { self.all_doubts() == 0 };
+                waits && (counts || given_up) && settled && !late.other_open
             }
         };
         if !moves {
@@ -213,6 +217,13 @@ impl Part {
         }
         self.provider = Some(late.provider.clone());
         (self.apply(Some(outcome), transition, next_number, now), true)
+    }
+}
+
+impl Part {
+    /// The doubts among which an attempt of this number counts.
+    fn doubts_of(&mut self, number: u32) -> &mut u32 {
+        if number > self.forgiven { &mut self.doubts } else { &mut self.overruled }
     }
 }
 
@@ -275,14 +286,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn late_doubt_from_before_a_requeue_is_no_doubt_of_the_mail() {
+    fn late_doubt_from_before_a_requeue_keeps_nothing_waiting() {
         let now = SystemTime::UNIX_EPOCH;
         let recipients = vec!["b@x.org".parse().unwrap()];
         let part = Part::first(DeliveryId::new(), recipients, now, now, now);
         let provider = "alpha".parse().unwrap();
         let doubt = SendError::new(Failure::InDoubt(Doubt::Strong), "no answer came");
         let until = now + Duration::from_secs(60);
-        for (forgiven, doubts) in [(1, 0), (0, 1)] {
+        for (forgiven, doubts, overruled) in [(1, 0, 1), (0, 1, 0)] {
             let mut part = Part { attempts: 1, forgiven, ..part.clone() };
             let late = Late {
                 number: 1,
@@ -293,7 +304,8 @@ mod tests {
             };
             let outcome = Outcome::Failed(doubt.clone());
             let (_, moved) = part.amend(&late, &outcome, &Transition::Doubt { until }, 1, now);
-            assert_eq!((part.doubts, moved), (doubts, doubts == 1));
+            assert_eq!((part.doubts, part.overruled), (doubts, overruled));
+            assert_eq!((moved, part.is_in_doubt()), (doubts == 1, true));
         }
     }
 }

@@ -32,6 +32,9 @@ pub(crate) struct Part {
     pub(crate) forgiven: u32,
     /// Attempts in doubt that nothing has settled.
     pub(crate) doubts: u32,
+    /// The same of those before a requeue: a person had it sent again in spite of them. Nothing
+    /// waits for them, but no later end may hide them.
+    pub(crate) overruled: u32,
     /// Until when evidence is asked for; it is due whenever it is to be asked for.
     pub(crate) asking: Option<SystemTime>,
     /// Whether an attempt went out while an earlier one was in doubt.
@@ -65,6 +68,7 @@ impl Part {
             attempts: 0,
             forgiven: 0,
             doubts: 0,
+            overruled: 0,
             asking: None,
             resent: false,
             reason: None,
@@ -100,14 +104,19 @@ impl Part {
         mark.map_or(shown, |(_, status)| *status)
     }
 
+    /// Every attempt that was perhaps sent, with those that a person has overruled.
+    pub(crate) fn all_doubts(&self) -> u64 {
+        u64::from(self.doubts) + u64::from(self.overruled)
+    }
+
     /// Whether an attempt was perhaps sent and nothing has settled it.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.doubts > 0 && !is_taken(self.state)
+        self.open_doubts() > 0
     }
 
     /// The doubts that the count of possible duplicates includes.
     pub(crate) fn open_doubts(&self) -> u64 {
-        if self.is_in_doubt() { u64::from(self.doubts) } else { 0 }
+        if is_taken(self.state) { 0 } else { self.all_doubts() }
     }
 
     /// Moves it as an attempt's end or a decision without an attempt asks. Refused and deferred
@@ -206,14 +215,14 @@ impl Part {
                 (Status::Queued, *until, Some(reason))
             }
             // Decided on a doubt that evidence has settled meanwhile: it was certainly not sent.
-            Transition::InDoubt { .. } if self.doubts == 0 => {
+            Transition::InDoubt { .. } if self.all_doubts() == 0 => {
                 (Status::Queued, self.changed_at, None)
             }
             Transition::InDoubt { reason } => (Status::InDoubt, self.due, Some(reason.clone())),
             Transition::Expired => (Status::Expired, self.due, None),
         };
         // An unresolved doubt leaves no other end than accepted and in doubt.
-        let hides = matches!(state, Status::Rejected | Status::Expired) && self.doubts > 0;
+        let hides = matches!(state, Status::Rejected | Status::Expired) && self.all_doubts() > 0;
         self.state = if hides { Status::InDoubt } else { state };
         self.asking = match transition {
             Transition::Ask { until, .. } => Some(*until),

@@ -100,8 +100,12 @@ impl Try {
 impl Part {
     /// The part as it was before this attempt, which is open or in doubt.
     pub(crate) fn before(&self, one: &Try) -> Self {
-        let counts = one.end.is_some() && one.attempt.number > self.forgiven;
-        Self { doubts: self.doubts.saturating_sub(u32::from(counts)), ..self.clone() }
+        let counted = u32::from(one.end.is_some());
+        if one.attempt.number > self.forgiven {
+            Self { doubts: self.doubts.saturating_sub(counted), ..self.clone() }
+        } else {
+            Self { overruled: self.overruled.saturating_sub(counted), ..self.clone() }
+        }
     }
 }
 

@@ -119,6 +119,7 @@ fn bare_part(
     part.number = (row.get::<_, i64>(0)? - key_of(message.row, 0)) as u16;
     part.state = Status::Damaged;
     part.doubts = row.get(7).unwrap_or_default();
+    part.overruled = row.get(16).unwrap_or_default();
     part.attempts = row.get(5).unwrap_or_default();
     part.resent = row.get(8).unwrap_or_default();
     part.reason = Some(error.to_string());

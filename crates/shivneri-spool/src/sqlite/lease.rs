@@ -297,6 +297,7 @@ impl Shared {
             epoch: self.epoch,
             history,
             awaiting: part.awaiting(),
+            overruled: part.overruled > 0,
         };
         if !need.is_met_by(&delivery, now) {
             return Ok(Found::Later(part.due));

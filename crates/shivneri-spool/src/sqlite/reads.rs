@@ -271,6 +271,7 @@ impl Shared {
             epoch: self.epoch,
             history: tries::history(&before, &tries),
             awaiting: None,
+            overruled: before.overruled > 0,
         };
         Ok(Some(OpenAttempt { attempt: one.attempt, delivery }))
     }

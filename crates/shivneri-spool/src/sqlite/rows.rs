@@ -119,7 +119,7 @@ pub(super) fn body(conn: &Connection, row: i64) -> rusqlite::Result<Option<Vec<u
 
 pub(super) const PART: &str = "d.key, d.id, d.state, d.due, d.deadline, d.attempts, d.forgiven, \
      d.doubts, d.resent, d.recipients, d.marks, d.dropped, d.reason, d.provider, d.changed_at, \
-     d.asking";
+     d.asking, d.overruled";
 
 /// A part from the columns of [`PART`], the first of which stands at `at`.
 pub(super) fn read_part(
@@ -154,6 +154,7 @@ pub(super) fn read_part(
         provider: row.get_ref(at + 13)?.as_str_or_null()?.map(codes::parsed).transpose()?,
         changed_at: from_micros(row.get(at + 14)?),
         asking: row.get::<_, Option<i64>>(at + 15)?.map(from_micros),
+        overruled: row.get(at + 16)?,
     })
 }
 
@@ -216,9 +217,10 @@ pub(super) fn insert_part(
 ) -> rusqlite::Result<()> {
     const SQL: &str = "INSERT INTO deliveries (key, id, lane, state, due, deadline, attempts, \
          forgiven, doubts, resent, recipients, marks, dropped, reason, provider, changed_at, \
-         asking) \
+         asking, overruled) \
          VALUES (:key, :id, :lane, :state, :due, :deadline, :attempts, :forgiven, :doubts, \
-         :resent, :recipients, :marks, :dropped, :reason, :provider, :changed_at, :asking)";
+         :resent, :recipients, :marks, :dropped, :reason, :provider, :changed_at, :asking, \
+         :overruled)";
     let id = (part.number > 0).then(|| part.id.as_uuid().as_bytes());
     conn.prepare_cached(SQL)?.execute(named_params! {
         ":key": key_of(row, part.number),
@@ -238,6 +240,7 @@ pub(super) fn insert_part(
         ":provider": part.provider.as_ref().map(ProviderId::as_str),
         ":changed_at": micros(part.changed_at),
         ":asking": part.asking.map(micros),
+        ":overruled": part.overruled,
     })?;
     Ok(())
 }
@@ -253,6 +256,7 @@ pub(super) fn update_part(
          attempts = :attempts, forgiven = :forgiven, doubts = :doubts, resent = :resent, \
          recipients = :recipients, marks = :marks, dropped = :dropped, reason = :reason, \
          provider = :provider, changed_at = :changed_at, asking = :asking, \
+         overruled = :overruled, \
          trail = CASE WHEN :trail IS NULL THEN trail \
          ELSE CAST(coalesce(trail, x'') || :trail AS BLOB) END \
          WHERE key = :key";
@@ -272,6 +276,7 @@ pub(super) fn update_part(
         ":provider": part.provider.as_ref().map(ProviderId::as_str),
         ":changed_at": micros(part.changed_at),
         ":asking": part.asking.map(micros),
+        ":overruled": part.overruled,
         ":trail": trail,
     })?;
     Ok(())

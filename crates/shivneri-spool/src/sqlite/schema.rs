@@ -10,8 +10,10 @@ use crate::OpenError;
 /// Each brings the schema from the version of its index to the next. Never changed once released.
 const STEPS: [&str; 2] = [
     include_str!("schema.sql"),
-    // Until when evidence about a doubt is asked for; until when an attempt's key lives.
+    // Until when evidence about a doubt is asked for, and doubts that a person has overruled; until
+    // when an attempt's key lives.
     "ALTER TABLE deliveries ADD COLUMN asking INTEGER;
+     ALTER TABLE deliveries ADD COLUMN overruled INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE attempts ADD COLUMN key_until INTEGER",
 ];
 

@@ -87,6 +87,20 @@ async fn held_mail_in_doubt_is_never_sent_again() {
 }
 
 #[tokio::test]
+async fn mail_sent_again_by_a_persons_word_goes_out_at_once_and_keeps_its_doubt() {
+    let held = Delivery { on_doubt: OnDoubt::Hold, overruled: true, ..delivery() };
+    let marked = provider("a", 1, |_, attempt| {
+        assert!(attempt.possible_duplicate);
+        Err(SendError::new(Failure::Rejected(Scope::Message), "bad content"))
+    });
+    let log = Log::default();
+    dispatcher(vec![marked]).dispatch(&held, &log).await.unwrap();
+    assert_eq!(log.lines(), ["begin 1 at a", "end 1 rejected: in doubt"]);
+    assert!(matches!(decision::expiry(&held), Transition::InDoubt { .. }));
+    assert_eq!(decision::after_doubt(&held), None);
+}
+
+#[tokio::test]
 async fn after_strong_doubt_it_is_sent_again_twice_at_most() {
     let dispatcher = dispatcher(vec![failing("a", 2, Failure::InDoubt(Doubt::Strong))]);
     let mut delivery = delivery();

@@ -123,17 +123,20 @@ impl Ledger<'_> {
     /// The doubts in these parts' rows that count: of mail that no provider has taken for certain.
     /// What no number of doubts can be counts as none.
     pub(super) fn bare_doubts(&self, first: i64, last: i64) -> Result<u64, Trouble> {
-        const SQL: &str = "SELECT coalesce(sum(doubts), 0) FROM deliveries \
+        const SQL: &str = "SELECT coalesce(sum(doubts + overruled), 0) FROM deliveries \
              WHERE key BETWEEN ?1 AND ?2 AND state NOT IN (10, 11, 17, 18) \
-             AND doubts BETWEEN 0 AND 4294967295";
+             AND doubts BETWEEN 0 AND 4294967295 AND overruled BETWEEN 0 AND 4294967295";
         let sum: i64 = self.conn.prepare_cached(SQL)?.query_row([first, last], |row| row.get(0))?;
         Ok(sum.unsigned_abs())
     }
 
-    /// Adds to the doubts of a part that can't be read, for an attempt of it that still counts.
+    /// Adds to the doubts of a part that can't be read, or to those that a person has overruled.
     fn move_doubts(&self, which: Unsettled, by: i64) -> Result<(), Trouble> {
-        const SQL: &str = "UPDATE deliveries SET doubts = max(0, doubts + ?3) \
-             WHERE key = ?1 AND (?2 > forgiven OR ?2 < 0) AND doubts BETWEEN 0 AND 4294967294";
+        const SQL: &str = "UPDATE deliveries SET \
+             doubts = doubts + iif(?2 BETWEEN 1 AND forgiven, 0, max(?3, -doubts)), \
+             overruled = overruled + iif(?2 BETWEEN 1 AND forgiven, max(?3, -overruled), 0) \
+             WHERE key = ?1 AND doubts BETWEEN 0 AND 4294967294 \
+             AND overruled BETWEEN 0 AND 4294967294";
         self.conn.prepare_cached(SQL)?.execute(params![which.key, which.number, by])?;
         Ok(())
     }

@@ -46,16 +46,7 @@ impl Ledger<'_> {
             return Ok(Change::Refused { status, reason });
         };
         let max_age = self.shared.lanes.rules[lane].max_age;
-        let doubtful =
-            self.load(id, now)?.is_some_and(|(_, parts)| parts.iter().any(Part::is_in_doubt));
-        let change = self.change(id, now, |parts, open| {
-            message::requeue(parts, open, duplicates, max_age, now)
-        })?;
-        if change == Change::Done {
-            self.tally.possible_duplicates +=
-                u64::from(doubtful && duplicates == Duplicates::Accept);
-        }
-        Ok(change)
+        self.change(id, now, |parts, open| message::requeue(parts, open, duplicates, max_age, now))
     }
 
     fn change(
