@@ -167,7 +167,9 @@ pub trait Spool: AttemptLog {
     ///
     /// # Errors
     ///
-    /// [`SpoolError`] where it was not committed.
+    /// [`SpoolError::AttemptOpen`] where it tells of some of the recipients while another attempt
+    /// for all of them is open: it has to be brought again. Another [`SpoolError`] where it was not
+    /// committed.
     async fn amend(
         &self,
         attempt: AttemptId,

@@ -1,6 +1,6 @@
 //! Claims about evidence that comes late.
 
-use shivneri_core::{Attempt, Transition};
+use shivneri_core::{Attempt, Outcome, Receipt, Transition};
 
 use super::{Subject, fixture::*};
 use crate::{Amended, Park, Retention, Status};
@@ -235,4 +235,34 @@ pub async fn a_lease_from_before_late_evidence_is_given_back_as_the_evidence_say
     spool.release(stale.id, park);
     assert!(spool.lease(9, at - seconds(1)).await.expect("it can be read").is_empty());
     assert_eq!(lease_one(&spool, at).await.id, delivery.id);
+}
+
+/// Its recipients can't be told apart as long as all of them are with another provider. Whoever
+/// brings the word brings it again.
+pub async fn word_of_some_recipients_is_taken_once_the_resend_has_its_end(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@x.org", "c@x.org"]), now).await;
+    let doubt = Transition::Doubt { until: now };
+    let first = try_once(&spool, &delivery, &doubtful(), &doubt).await;
+    let again = lease_one(&spool, now).await;
+    let second = attempt(&again, "beta");
+    spool.begin(&second).await.expect("it is recorded");
+    let deferred = vec!["c@x.org".parse().expect("it is an address")];
+    let some = Outcome::Accepted(Receipt { deferred, ..Receipt::new("1") });
+    for _ in 0..2 {
+        let amended = spool.amend(first.id, &some, &Transition::Accepted).await;
+        assert!(amended.is_err(), "{amended:?}");
+    }
+    assert!(spool.attempt(first.id).await.expect("it can be read").is_some(), "still in doubt");
+    spool.end(&second, &unavailable(), &retry(now + seconds(30))).await.expect("it is closed");
+    let amended = spool.amend(first.id, &some, &Transition::Accepted).await;
+    assert_eq!(amended.expect("it is committed"), Amended::Moved);
+    let found = record(&spool, delivery.message()).await;
+    let each: Vec<_> = found.recipients.iter().map(|one| one.status).collect();
+    assert_eq!((each, found.summary.in_doubt), (vec![Status::Accepted, Status::Queued], false));
+    assert_eq!(spool.stats().await.expect("it can be read").duplicates_bound(), 0);
+    let rest = lease_one(&spool, now + seconds(60)).await;
+    assert_eq!((rest.email.envelope().recipients().len(), rest.is_in_doubt()), (1, false));
+    assert_eq!(rest.email.envelope().recipients()[0].as_str(), "c@x.org");
+    assert_whole(&spool).await;
 }

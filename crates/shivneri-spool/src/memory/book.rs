@@ -87,7 +87,8 @@ impl Book {
             open.extend(ids.map(|id| (id, lanes[stored.lane].doubt_wait)));
         }
         for (attempt, wait) in open {
-            self.amend(attempt, &interrupted(), &decision::ask_later(wait, now), now);
+            let amended = self.amend(attempt, &interrupted(), &decision::ask_later(wait, now), now);
+            debug_assert!(amended.is_ok(), "no other attempt is open any more");
         }
         self.queue = empty();
         for stored in self.messages.values() {
@@ -286,26 +287,25 @@ impl Book {
         outcome: &Outcome,
         transition: &Transition,
         now: SystemTime,
-    ) -> Amended {
+    ) -> Result<Amended, SpoolError> {
         let unsettled = |one: &Try| one.attempt.id == attempt && one.is_unsettled();
         let found = self.messages.values().find(|message| message.tries.iter().any(unsettled));
-        let Some(message) = found else { return Amended::Unchanged };
+        let Some(message) = found else { return Ok(Amended::Unchanged) };
         let Some(one) = message.tries.iter().find(|one| unsettled(one)).cloned() else {
-            return Amended::Unchanged;
+            return Ok(Amended::Unchanged);
         };
         let end = End::of(outcome, now);
         if one.end.is_some() && end.is_in_doubt() {
-            return Amended::Unchanged;
+            return Ok(Amended::Unchanged);
         }
         let (row, before) = (message.row, message.parts.clone());
         let mut after = before.clone();
         let delivery = one.attempt.delivery;
         let doubled = end.is_double_of(&one.attempt, message.tries_of(delivery));
         let Some(at) = after.iter().position(|part| part.id == delivery) else {
-            return Amended::Unchanged;
+            return Ok(Amended::Unchanged);
         };
         let key = key_of(row, after[at].number);
-        self.confirmed_duplicates += u64::from(doubled);
         let late = Late {
             number: one.attempt.number,
             was_open: one.end.is_none(),
@@ -313,6 +313,10 @@ impl Book {
             gone: message.email.is_none(),
             provider: &one.attempt.provider,
         };
+        if after[at].can_not_take(&late, outcome) {
+            return Err(SpoolError::AttemptOpen(delivery));
+        }
+        self.confirmed_duplicates += u64::from(doubled);
         after[at].resent |= one.attempt.possible_duplicate;
         let next_number = after.len() as u16;
         let (split, moved) = after[at].amend(&late, outcome, transition, next_number, now);
@@ -320,7 +324,7 @@ impl Book {
         self.close(key, attempt, end);
         self.rewrite(row, &before, after.clone(), now);
         self.follow(row, &before, &after, moved.then_some(delivery), Some(attempt));
-        if moved { Amended::Moved } else { Amended::Closed }
+        Ok(if moved { Amended::Moved } else { Amended::Closed })
     }
 
     pub(super) fn change(

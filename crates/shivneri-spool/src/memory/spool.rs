@@ -228,7 +228,7 @@ impl Spool for Memory {
         transition: &Transition,
     ) -> Result<Amended, SpoolError> {
         let now = self.clock.now();
-        self.write(|book| Ok(book.amend(attempt, outcome, transition, now)))
+        self.write(|book| book.amend(attempt, outcome, transition, now))
     }
 
     async fn events(&self, after: u64, max: usize) -> Result<Vec<Event>, SpoolError> {

@@ -176,6 +176,12 @@ pub(crate) struct Late<'a> {
 }
 
 impl Part {
+    /// Whether late evidence has to come again: it would divide a part whose recipients are with
+    /// another provider at this moment. Its attempt stays in doubt until that one has its end.
+    pub(crate) fn can_not_take(&self, late: &Late<'_>, outcome: &Outcome) -> bool {
+        late.other_open && names_some(outcome) && !self.state.is_final()
+    }
+
     /// Takes late evidence; the parts that split off by it, and whether this one moved.
     pub(crate) fn amend(
         &mut self,
@@ -187,11 +193,6 @@ impl Part {
     ) -> (Vec<Self>, bool) {
         let counts = late.number > self.forgiven;
         self.attempts = self.attempts.max(late.number);
-        // A part whose recipients are with another provider at this moment can't be divided: the
-        // doubt stays until that attempt has its end, which holds for all of them.
-        if late.other_open && names_some(outcome) && !self.state.is_final() {
-            return (Vec::new(), false);
-        }
         if !late.was_open {
             *self.doubts_of(late.number) = self.doubts_of(late.number).saturating_sub(1);
         }

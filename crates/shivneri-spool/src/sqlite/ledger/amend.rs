@@ -6,7 +6,7 @@ use shivneri_core::{AttemptId, Outcome, Transition};
 
 use super::{Ledger, Trouble};
 use crate::{
-    Amended,
+    Amended, SpoolError,
     model::{
         End, Part,
         message::Late,
@@ -48,10 +48,8 @@ impl Ledger<'_> {
         let Some(one) = tries.iter().find(|one| one.attempt.id == attempt) else {
             return Ok(Amended::Unchanged);
         };
-        self.tally.confirmed_duplicates += u64::from(end.is_double_of(&one.attempt, &tries));
         let delivery = after[at].id;
         let open = self.shared.queue().open(delivery);
-        rows::close_try(self.conn, which.key, which.number, &end)?;
         let late = Late {
             number: one.attempt.number,
             was_open: one.end.is_none(),
@@ -59,6 +57,11 @@ impl Ledger<'_> {
             gone: rows::body(self.conn, message.row)?.is_none(),
             provider: &one.attempt.provider,
         };
+        if after[at].can_not_take(&late, outcome) {
+            return Err(SpoolError::AttemptOpen(delivery).into());
+        }
+        self.tally.confirmed_duplicates += u64::from(end.is_double_of(&one.attempt, &tries));
+        rows::close_try(self.conn, which.key, which.number, &end)?;
         // The lease that knew it may have ended with the process before.
         after[at].resent |= one.attempt.possible_duplicate;
         let next_number = after.len() as u16;
