@@ -266,3 +266,22 @@ pub async fn word_of_some_recipients_is_taken_once_the_resend_has_its_end(subjec
     assert_eq!(rest.email.envelope().recipients()[0].as_str(), "c@x.org");
     assert_whole(&spool).await;
 }
+
+/// The look-up found that the provider had it and took none of its recipients yet.
+pub async fn what_a_look_up_finds_deferred_is_due_again(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@x.org", "c@x.org"]), now).await;
+    let asking = Transition::Ask { at: now, until: now + seconds(60) };
+    let doubt = try_once(&spool, &delivery, &doubtful(), &asking).await;
+    let asked = lease_one(&spool, now).await;
+    let deferred = asked.email.envelope().recipients().to_vec();
+    let none = Outcome::Accepted(Receipt { deferred, ..Receipt::new("1") });
+    let cleared = spool.clear_up(doubt.id, &none, &Transition::Accepted).await;
+    cleared.expect("it is committed");
+    assert!(spool.lease(9, now).await.expect("it can be read").is_empty(), "it was deferred");
+    let again = lease_one(&spool, now + seconds(60)).await;
+    assert_eq!((again.id, again.is_in_doubt()), (delivery.id, false));
+    try_once(&spool, &again, &accepted(), &Transition::Accepted).await;
+    assert_eq!(status(&spool, delivery.message()).await, Status::Accepted);
+    assert_whole(&spool).await;
+}

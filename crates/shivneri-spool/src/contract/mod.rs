@@ -74,6 +74,7 @@ macro_rules! spool_contract {
             late: a_lease_from_before_late_evidence_does_nothing_more,
             late: a_lease_from_before_late_evidence_is_given_back_as_the_evidence_says,
             late: word_of_some_recipients_is_taken_once_the_resend_has_its_end,
+            late: what_a_look_up_finds_deferred_is_due_again,
             changing: mail_is_cancelled_only_before_it_is_sent,
             changing: a_cancelled_lease_begins_no_attempt,
             changing: failed_mail_is_requeued_and_doubtful_mail_only_by_word,

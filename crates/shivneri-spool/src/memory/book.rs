@@ -327,6 +327,24 @@ impl Book {
         Ok(if moved { Amended::Moved } else { Amended::Closed })
     }
 
+    pub(super) fn clear_up(
+        &mut self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+        now: SystemTime,
+    ) -> Result<Amended, SpoolError> {
+        let is_this = |one: &&Try| one.attempt.id == attempt;
+        let mut tries = self.messages.values().flat_map(|message| &message.tries);
+        let delivery = tries.find(is_this).map(|one| one.attempt.delivery);
+        let amended = self.amend(attempt, outcome, transition, now)?;
+        // Whoever has it leased is done with it.
+        if let Some(lease) = delivery.and_then(|id| self.queue.end_outdated(id)) {
+            self.push(lease.lane, lease.part.due, lease.key);
+        }
+        Ok(amended)
+    }
+
     pub(super) fn change(
         &mut self,
         id: MessageId,

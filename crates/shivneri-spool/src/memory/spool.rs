@@ -47,7 +47,9 @@ impl AttemptLog for Memory {
         outcome: &Outcome,
         transition: &Transition,
     ) -> Result<(), LogError> {
-        self.amend(attempt, outcome, transition).await?.or_refused(attempt)
+        let now = self.clock.now();
+        let cleared = self.write(|book| book.clear_up(attempt, outcome, transition, now));
+        cleared?.or_refused(attempt)
     }
 }
 

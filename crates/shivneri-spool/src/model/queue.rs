@@ -224,6 +224,12 @@ impl Queue {
         self.end(delivery)
     }
 
+    /// The same, by the delivery's key.
+    pub(crate) fn end_outdated_at(&mut self, key: i64) -> Option<Lease> {
+        let id = self.leases.values().find(|lease| lease.key == key)?.part.id;
+        self.end_outdated(id)
+    }
+
     /// Ends a lease unsettled; whether the next due time became earlier by it. One with an open
     /// attempt stays: only the attempt's end says what follows.
     pub(crate) fn release(&mut self, delivery: DeliveryId, park: Park) -> bool {

@@ -60,7 +60,12 @@ impl AttemptLog for Sqlite {
         outcome: &Outcome,
         transition: &Transition,
     ) -> Result<(), LogError> {
-        self.amend(attempt, outcome, transition).await?.or_refused(attempt)
+        let (outcome, transition) = (outcome.clone(), transition.clone());
+        let now = self.shared.clock.now();
+        let cleared = self.commit(move |ledger| {
+            ledger.guarded(|ledger| ledger.clear_up(attempt, &outcome, &transition, now))
+        });
+        cleared.await?.or_refused(attempt)
     }
 }
 

@@ -72,6 +72,26 @@ impl Ledger<'_> {
         Ok(if moved { Amended::Moved } else { Amended::Closed })
     }
 
+    /// The same by whoever has its delivery leased, and is done with it then: where it was not
+    /// ended by the evidence, it is due again as that says.
+    pub(in crate::sqlite) fn clear_up(
+        &mut self,
+        attempt: AttemptId,
+        outcome: &Outcome,
+        transition: &Transition,
+        now: SystemTime,
+    ) -> Result<Amended, Trouble> {
+        let Some(which) = rows::unsettled_try(self.conn, attempt)? else {
+            return Ok(Amended::Unchanged);
+        };
+        let amended = self.amend(attempt, outcome, transition, now)?;
+        let ended = self.shared.queue().end_outdated_at(which.key);
+        if let Some(lease) = ended {
+            self.wait(lease.lane, lease.key >> PART_BITS, &lease.part);
+        }
+        Ok(amended)
+    }
+
     /// Brings leases and waiting deliveries in line with parts that were changed from outside
     /// their lease. A lease without an open attempt is outdated by it: what its holder decides on
     /// no longer holds. `woken` waits for its new due time; `closed` is the attempt that was closed.
