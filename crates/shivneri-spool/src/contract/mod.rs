@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod changing;
 pub mod crashing;
 pub mod fixture;
+pub mod inheriting;
 pub mod keeping;
 pub mod late;
 pub mod leasing;
@@ -84,6 +85,8 @@ macro_rules! spool_contract {
             overruling: a_doubt_that_a_person_overruled_is_hidden_by_no_later_end,
             overruling: overruled_mail_that_was_taken_twice_is_a_confirmed_duplicate,
             overruling: overruled_mail_that_was_never_sent_is_in_doubt_no_more,
+            inheriting: a_doubt_settled_as_unsent_is_settled_for_those_split_off_as_well,
+            inheriting: a_late_acceptance_is_one_for_those_split_off_as_well,
             looking: each_part_of_a_search_narrows_it,
             looking: pages_show_each_message_once_and_the_newest_first,
             looking: counts_follow_the_mail,

@@ -12,10 +12,9 @@ use shivneri_core::{
 
 use super::stored::Stored;
 use crate::{
-    Acceptance, Amended, Change, Event, Incoming, Shelf, SpoolError, Status,
+    Acceptance, Change, Event, Incoming, Shelf, SpoolError, Status,
     model::{
-        End, Lease, Part, Queue, Try,
-        message::{self, Late},
+        End, Lease, Part, Queue, Try, message,
         queue::{PART_BITS, key_of},
         tries::interrupted,
     },
@@ -235,7 +234,7 @@ impl Book {
         Err(SpoolError::UnknownDelivery(delivery))
     }
 
-    fn close(&mut self, key: i64, attempt: AttemptId, end: End) {
+    pub(super) fn close(&mut self, key: i64, attempt: AttemptId, end: End) {
         let message = self.messages.get_mut(&(key >> PART_BITS));
         let tries = message.into_iter().flat_map(|message| &mut message.tries);
         if let Some(one) = tries.into_iter().find(|one| one.attempt.id == attempt) {
@@ -281,70 +280,6 @@ impl Book {
         self.rewrite(row, &before, after, now);
     }
 
-    pub(super) fn amend(
-        &mut self,
-        attempt: AttemptId,
-        outcome: &Outcome,
-        transition: &Transition,
-        now: SystemTime,
-    ) -> Result<Amended, SpoolError> {
-        let unsettled = |one: &Try| one.attempt.id == attempt && one.is_unsettled();
-        let found = self.messages.values().find(|message| message.tries.iter().any(unsettled));
-        let Some(message) = found else { return Ok(Amended::Unchanged) };
-        let Some(one) = message.tries.iter().find(|one| unsettled(one)).cloned() else {
-            return Ok(Amended::Unchanged);
-        };
-        let end = End::of(outcome, now);
-        if one.end.is_some() && end.is_in_doubt() {
-            return Ok(Amended::Unchanged);
-        }
-        let (row, before) = (message.row, message.parts.clone());
-        let mut after = before.clone();
-        let delivery = one.attempt.delivery;
-        let doubled = end.is_double_of(&one.attempt, message.tries_of(delivery));
-        let Some(at) = after.iter().position(|part| part.id == delivery) else {
-            return Ok(Amended::Unchanged);
-        };
-        let key = key_of(row, after[at].number);
-        let late = Late {
-            number: one.attempt.number,
-            was_open: one.end.is_none(),
-            other_open: self.queue.open(delivery).is_some_and(|open| open != attempt),
-            gone: message.email.is_none(),
-            provider: &one.attempt.provider,
-        };
-        if after[at].can_not_take(&late, outcome) {
-            return Err(SpoolError::AttemptOpen(delivery));
-        }
-        self.confirmed_duplicates += u64::from(doubled);
-        after[at].resent |= one.attempt.possible_duplicate;
-        let next_number = after.len() as u16;
-        let (split, moved) = after[at].amend(&late, outcome, transition, next_number, now);
-        after.extend(split);
-        self.close(key, attempt, end);
-        self.rewrite(row, &before, after.clone(), now);
-        self.follow(row, &before, &after, moved.then_some(delivery), Some(attempt));
-        Ok(if moved { Amended::Moved } else { Amended::Closed })
-    }
-
-    pub(super) fn clear_up(
-        &mut self,
-        attempt: AttemptId,
-        outcome: &Outcome,
-        transition: &Transition,
-        now: SystemTime,
-    ) -> Result<Amended, SpoolError> {
-        let is_this = |one: &&Try| one.attempt.id == attempt;
-        let mut tries = self.messages.values().flat_map(|message| &message.tries);
-        let delivery = tries.find(is_this).map(|one| one.attempt.delivery);
-        let amended = self.amend(attempt, outcome, transition, now)?;
-        // Whoever has it leased is done with it.
-        if let Some(lease) = delivery.and_then(|id| self.queue.end_outdated(id)) {
-            self.push(lease.lane, lease.part.due, lease.key);
-        }
-        Ok(amended)
-    }
-
     pub(super) fn change(
         &mut self,
         id: MessageId,
@@ -358,50 +293,12 @@ impl Book {
         let done = change(&mut after, &|part| self.queue.open(part.id).is_some());
         if done == Change::Done {
             self.rewrite(row, &before, after.clone(), now);
-            self.follow(row, &before, &after, None, None);
+            self.follow(row, &before, &after, &[], None);
         }
         done
     }
 
-    /// Brings leases and waiting deliveries in line with parts changed from outside a lease.
-    fn follow(
-        &mut self,
-        row: i64,
-        before: &[Part],
-        after: &[Part],
-        woken: Option<DeliveryId>,
-        closed: Option<AttemptId>,
-    ) {
-        let Some(lane) = self.messages.get(&row).map(|message| message.lane) else { return };
-        for part in after {
-            let key = key_of(row, part.number);
-            let revived = |old: &Part| {
-                old.number == part.number && (old.state.is_final() == part.state.is_final())
-            };
-            let wakes = woken == Some(part.id) || !before.iter().any(revived);
-            let Some(lease) = self.queue.leased(part.id) else {
-                if wakes && !part.state.is_final() {
-                    self.push(lane, part.due, key);
-                }
-                continue;
-            };
-            if closed.is_some() && lease.open == closed {
-                self.queue.end(part.id);
-                self.push(lane, part.due, key);
-            } else if !part.state.is_final() {
-                let (attempts, resent) = (lease.part.attempts, lease.part.resent);
-                lease.part = Part { attempts, resent, ..part.clone() };
-                let changed = woken == Some(part.id) || !before.contains(part);
-                lease.outdated |= changed && lease.open.is_none();
-            } else if lease.open.is_some() {
-                lease.settled = true;
-            } else {
-                self.queue.end(part.id);
-            }
-        }
-    }
-
-    fn rewrite(&mut self, row: i64, before: &[Part], after: Vec<Part>, now: SystemTime) {
+    pub(super) fn rewrite(&mut self, row: i64, before: &[Part], after: Vec<Part>, now: SystemTime) {
         let face = |parts: &[Part]| message::face(parts, |_| false, SystemTime::UNIX_EPOCH);
         let (was, is) = (face(before), face(&after));
         if let Some(message) = self.messages.get_mut(&row) {
@@ -436,7 +333,7 @@ impl Book {
         self.purged += 1;
     }
 
-    fn push(&mut self, lane: usize, due: SystemTime, key: i64) {
+    pub(super) fn push(&mut self, lane: usize, due: SystemTime, key: i64) {
         self.earlier |= self.queue.push(lane, due, key);
     }
 }

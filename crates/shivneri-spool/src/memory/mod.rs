@@ -1,6 +1,7 @@
 //! A spool in memory: the whole contract but for surviving its process, and a model of that too
 //! ([`Memory::reopen`]). For tests, simulations, and programs that keep mail elsewhere.
 
+mod amend;
 mod book;
 mod spool;
 mod stored;

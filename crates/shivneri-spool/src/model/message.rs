@@ -193,9 +193,7 @@ impl Part {
     ) -> (Vec<Self>, bool) {
         let counts = late.number > self.forgiven;
         self.attempts = self.attempts.max(late.number);
-        if !late.was_open {
-            *self.doubts_of(late.number) = self.doubts_of(late.number).saturating_sub(1);
-        }
+        self.settle(late);
         let moves = match outcome {
             // That it went out holds whatever was decided since.
             Outcome::Accepted(_) => !self.state.is_final() || self.state == Status::InDoubt,
@@ -222,6 +220,12 @@ impl Part {
 }
 
 impl Part {
+    /// Takes the doubt away that the attempt had ended in, if it had.
+    pub(super) fn settle(&mut self, late: &Late<'_>) {
+        let doubts = self.doubts_of(late.number);
+        *doubts = doubts.saturating_sub(u32::from(!late.was_open));
+    }
+
     /// The doubts among which an attempt of this number counts.
     fn doubts_of(&mut self, number: u32) -> &mut u32 {
         if number > self.forgiven { &mut self.doubts } else { &mut self.overruled }

@@ -1,6 +1,7 @@
 //! The rules that every spool shares, pure: how a delivery's part of a message moves, what its
 //! attempts say, and which part is due next.
 
+pub(crate) mod heirs;
 mod line;
 pub(crate) mod message;
 pub(crate) mod part;

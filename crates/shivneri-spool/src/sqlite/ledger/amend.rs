@@ -2,17 +2,21 @@
 
 use std::time::SystemTime;
 
-use shivneri_core::{AttemptId, Outcome, Transition};
+use shivneri_core::{AttemptId, DeliveryId, Outcome, Transition};
 
 use super::{Ledger, Trouble};
 use crate::{
     Amended, SpoolError,
     model::{
-        End, Part,
+        End, Part, Try,
+        heirs::{self, Heir, has_heirs},
         message::Late,
         queue::{PART_BITS, key_of},
     },
-    sqlite::{codes, rows},
+    sqlite::{
+        codes,
+        rows::{self, MessageRow},
+    },
 };
 
 impl Ledger<'_> {
@@ -57,7 +61,10 @@ impl Ledger<'_> {
             gone: rows::body(self.conn, message.row)?.is_none(),
             provider: &one.attempt.provider,
         };
-        if after[at].can_not_take(&late, outcome) {
+        let heirs = self.heirs(&message, &after, part_number, one)?;
+        if after[at].can_not_take(&late, outcome)
+            || heirs::can_not_take(&heirs, &after, &late, outcome)
+        {
             return Err(SpoolError::AttemptOpen(delivery).into());
         }
         self.tally.confirmed_duplicates += u64::from(end.is_double_of(&one.attempt, &tries));
@@ -67,9 +74,37 @@ impl Ledger<'_> {
         let next_number = after.len() as u16;
         let (split, moved) = after[at].amend(&late, outcome, transition, next_number, now);
         after.extend(split);
+        let (mut woken, doubled) =
+            heirs::amend(&heirs, &mut after, &late, outcome, transition, now);
+        self.tally.confirmed_duplicates += doubled;
+        woken.extend(moved.then_some(delivery));
         self.rewrite(&message, &before, &after, now)?;
-        self.follow(message.row, &before, &after, moved.then_some(delivery), Some(attempt));
+        self.follow(message.row, &before, &after, &woken, Some(attempt));
         Ok(if moved { Amended::Moved } else { Amended::Closed })
+    }
+
+    /// The parts that inherited the doubt of an attempt.
+    fn heirs(
+        &self,
+        message: &MessageRow,
+        parts: &[Part],
+        parent: u16,
+        one: &Try,
+    ) -> Result<Vec<Heir>, Trouble> {
+        let mut heirs = Vec::new();
+        if parts.len() == 1 || !has_heirs(one) {
+            return Ok(heirs);
+        }
+        for (at, part) in parts.iter().enumerate() {
+            let own = match rows::tries(self.conn, message.row, message.id, part) {
+                // Nobody can tell what it inherited.
+                Err(error) if codes::is_damage(&error) => continue,
+                own => own?,
+            };
+            let is_open = self.shared.queue().open(part.id).is_some();
+            heirs.extend(Heir::find(at, part, parent, &one.attempt, &own, is_open));
+        }
+        Ok(heirs)
     }
 
     /// The same by whoever has its delivery leased, and is done with it then: where it was not
@@ -94,21 +129,21 @@ impl Ledger<'_> {
 
     /// Brings leases and waiting deliveries in line with parts that were changed from outside
     /// their lease. A lease without an open attempt is outdated by it: what its holder decides on
-    /// no longer holds. `woken` waits for its new due time; `closed` is the attempt that was closed.
+    /// no longer holds. Those `woken` wait for their new due time; `closed` is the attempt that was closed.
     pub(super) fn follow(
         &mut self,
         row: i64,
         before: &[Part],
         after: &[Part],
-        woken: Option<shivneri_core::DeliveryId>,
+        woken: &[DeliveryId],
         closed: Option<AttemptId>,
     ) {
         for part in after {
             let same = |old: &Part| {
                 old.number == part.number && old.state.is_final() == part.state.is_final()
             };
-            let wakes = woken == Some(part.id) || !before.iter().any(same);
-            let changed = woken == Some(part.id) || !before.contains(part);
+            let wakes = woken.contains(&part.id) || !before.iter().any(same);
+            let changed = woken.contains(&part.id) || !before.contains(part);
             let mut queue = self.shared.queue();
             // Leased or not: a lease that ends before the commit must not be made anew from what
             // its row said before.

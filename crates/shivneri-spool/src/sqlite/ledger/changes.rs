@@ -64,7 +64,7 @@ impl Ledger<'_> {
         let done = change(&mut after, &|part| open.contains(&part.id));
         if done == Change::Done {
             self.rewrite(&message, &before, &after, now)?;
-            self.follow(message.row, &before, &after, None, None);
+            self.follow(message.row, &before, &after, &[], None);
         }
         Ok(done)
     }
