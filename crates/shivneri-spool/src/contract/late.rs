@@ -96,6 +96,8 @@ pub async fn a_late_acceptance_stops_a_resend_that_is_under_way(subject: &dyn Su
     spool.begin(&second).await.expect("it is recorded");
     let amended = spool.amend(first.id, &accepted(), &Transition::Accepted).await;
     assert_eq!(amended.expect("it is committed"), Amended::Moved);
+    let stats = spool.stats().await.expect("it can be read");
+    assert_eq!((stats.unfinished(), stats.open_attempts), (0, 1), "it is accepted already");
     spool.end(&second, &unavailable(), &retry(now)).await.expect("it is closed");
     let record = record(&spool, delivery.message()).await;
     assert_eq!(record.status(), Status::Accepted);

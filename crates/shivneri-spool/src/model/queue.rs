@@ -192,6 +192,12 @@ impl Queue {
         open.map(|lease| (lease.key, lease.lane))
     }
 
+    /// Those of them that are being sent: late evidence has not made them final meanwhile.
+    pub(crate) fn all_sending(&self) -> impl Iterator<Item = (i64, usize)> {
+        let open = self.leases.values().filter(|lease| lease.open.is_some() && !lease.settled);
+        open.map(|lease| (lease.key, lease.lane))
+    }
+
     /// Ends a lease.
     pub(crate) fn end(&mut self, delivery: DeliveryId) -> Option<Lease> {
         let lease = self.leases.remove(&delivery)?;

@@ -178,7 +178,7 @@ impl Shared {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         let queue = self.queue();
-        let open = queue.all_open().map(|(key, lane)| (key >> PART_BITS, self.lanes.ids[lane]));
+        let open = queue.all_sending().map(|(key, lane)| (key >> PART_BITS, self.lanes.ids[lane]));
         sending.extend(open);
         Ok(sending)
     }
