@@ -227,6 +227,12 @@ impl Player {
                 try_once(&self.spool, &delivery, &accepted(), &Transition::Accepted).await;
             }
         }
+        for (id, _) in std::mem::take(&mut self.doubtful) {
+            let certain = self.spool.amend(id, &unavailable(), &Transition::Expired).await;
+            certain.expect("it is committed");
+        }
+        let stats = self.spool.stats().await.expect("it can be read");
+        assert_eq!(stats.duplicates_bound(), 0, "every doubt is settled: {stats:?}");
         let stats = self.spool.stats().await.expect("it can be read");
         assert_eq!((stats.unfinished(), stats.open_attempts), (0, 0), "{stats:?}");
         let audit = self.spool.audit().await.expect("it can be read");
