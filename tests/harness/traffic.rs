@@ -194,17 +194,6 @@ impl Books {
         (possible, self.taken.values().filter(|times| **times > 1).count())
     }
 
-    /// The longest that a mail's first attempt began after it was acknowledged: what this machine,
-    /// as busy as it was, does without any failure.
-    pub(crate) fn slowest_start(&self) -> Duration {
-        let start = |message: &Value| {
-            let at = |value: &Value| parse_millis(value.as_str().unwrap());
-            at(&message["attempts"][0]["started_at"]).saturating_sub(at(&message["accepted_at"]))
-        };
-        let slowest = self.messages.values().map(start).max().unwrap();
-        Duration::from_millis(u64::try_from(slowest).unwrap())
-    }
-
     /// Every mail that an attempt certainly did not send, and that was never in doubt.
     pub(crate) fn failovers(&self) -> Vec<Failover<'_>> {
         let certain = |attempt: &&Value| {

@@ -10,6 +10,7 @@ use shivneri_core::{AttemptId, MessageId};
 use shivneri_spool::{MessageRecord, RecipientRecord, Spool, Status};
 
 use crate::{
+    plan::OUTAGE,
     run::Acknowledged,
     world::{World, lock},
 };
@@ -140,9 +141,12 @@ fn judge(
                 .map(|attempt| &attempt.provider)
                 .collect();
             let unexplained = one.mail.subject.starts_with("odd") && judges.len() == 1;
-            // What came while no provider was up goes when they are, if it has the time.
-            let outage = one.mail.subject.starts_with("outage")
-                && outage_over.is_some_and(|over| record.deadline < over + CATCH_UP);
+            // What waits while no provider is up goes when they are, if it has the time: mail of
+            // that hour, and mail in doubt that was proven unsent as the hour began.
+            let outage = outage_over.is_some_and(|over| {
+                let within = over - OUTAGE..over + CATCH_UP;
+                within.contains(&record.deadline)
+            });
             if one.mail.life.is_none() && deferrals < PUT_OFF && !unexplained && !outage {
                 wrong.push(format!(
                     "P1: expired long before its time, {deferrals} times put off, {} judges",
