@@ -6,8 +6,8 @@
 //! costs nothing; a framework that steps every host each tick would make ten thousand seeds
 //! slow. A process is a future, and dropping it is its crash; what the product spawned beside it
 //! ends because its connections, its disk and its queue refuse it from that moment on. Time,
-//! randomness and UUIDs are replaced below the standard library (`os.rs`), and each batch of seeds
-//! has a process of its own with rising dates, because the UUID crate counts per process.
+//! randomness and UUIDs are replaced below the standard library (`os.rs`). tokio and the UUID
+//! crate count per process, so a seed gives the same run again only as the first of its process.
 #![deny(missing_docs)]
 
 mod accounts;
@@ -25,7 +25,8 @@ mod world;
 
 pub use run::Report;
 
-/// Runs one seed, on a thread of its own. With `print` each thing that happens is printed.
+/// Runs one seed, on a thread of its own: the first of this process, or its run is another one.
+/// With `print` each thing that happens is printed.
 ///
 /// # Panics
 ///

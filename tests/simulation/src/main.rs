@@ -1,11 +1,18 @@
 //! Runs seeds. `simulate SEED` runs one and prints what happens; `simulate FROM..TO` runs many,
-//! in as many processes as there are cores, and prints what does not hold and the sums.
+//! as many at a time as there are cores, and prints what does not hold and the sums.
+//!
+//! Each seed has a process of its own: tokio and the UUID crate count per process, and a seed's run
+//! must not depend on those before it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    io::{BufRead, BufReader},
+    collections::BTreeMap,
     ops::Range,
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Command, ExitCode, Output},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
 };
 
 const USAGE: &str = "usage: simulate SEED | simulate FROM..TO";
@@ -13,7 +20,7 @@ const USAGE: &str = "usage: simulate SEED | simulate FROM..TO";
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--worker", seeds] => seeds_of(seeds).map_or_else(usage, work),
+        ["--lines", seed] => seed.parse().map_or_else(|_| usage(), lines),
         [one] => match (one.parse(), seeds_of(one)) {
             (Ok(seed), _) => single(seed),
             (Err(_), Some(seeds)) => many(seeds),
@@ -39,88 +46,80 @@ fn single(seed: u64) -> ExitCode {
     if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One line for each seed: what it did, or what did not hold.
-fn work(seeds: Range<u64>) -> ExitCode {
-    for seed in seeds {
-        let report = shivneri_simulation::run(seed, false);
-        for violation in &report.violations {
-            println!("violation\t{seed}\t{violation}");
-        }
-        let states = report.states.iter().map(|(word, count)| format!("{word}={count}"));
-        println!(
-            "seed\t{seed}\t{:016x}\tacknowledged={} attempts={} doubtful={} doubles={} seconds={} {}",
-            report.digest,
-            report.acknowledged,
-            report.attempts,
-            report.doubtful,
-            report.doubles,
-            report.virtual_time.as_secs(),
-            states.collect::<Vec<_>>().join(" "),
-        );
+/// A line for each thing that did not hold, and one of what the seed did.
+fn lines(seed: u64) -> ExitCode {
+    let report = shivneri_simulation::run(seed, false);
+    for violation in &report.violations {
+        println!("violation\t{seed}\t{violation}");
     }
+    let states = report.states.iter().map(|(word, count)| format!("{word}={count}"));
+    println!(
+        "seed\t{seed}\t{}\tacknowledged={} attempts={} doubtful={} doubles={} seconds={} {}",
+        report.digest,
+        report.acknowledged,
+        report.attempts,
+        report.doubtful,
+        report.doubles,
+        report.virtual_time.as_secs(),
+        states.collect::<Vec<_>>().join(" "),
+    );
     ExitCode::SUCCESS
 }
 
-/// Seeds that one process runs, one after the other.
-const BATCH: u64 = 50;
-
-fn many(seeds: Range<u64>) -> ExitCode {
-    let mut batches: VecDeque<Range<u64>> = (seeds.start..seeds.end)
-        .step_by(BATCH as usize)
-        .map(|from| from..seeds.end.min(from + BATCH))
-        .collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut sums = BTreeMap::<String, u64>::new();
-    let (mut failed, mut done) = (Vec::new(), 0);
-    let mut running: Vec<(Range<u64>, Child)> = Vec::new();
-    while !batches.is_empty() || !running.is_empty() {
-        while running.len() < cores
-            && let Some(batch) = batches.pop_front()
-        {
-            let child = start(&batch);
-            running.push((batch, child));
-        }
-        let (batch, mut child) = running.remove(0);
-        let mut next = batch.start;
-        let output = child.stdout.take().expect("its output is piped");
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            let parts: Vec<&str> = line.split('\t').collect();
-            match parts[..] {
-                ["seed", seed, _, counts] => {
-                    next = seed.parse::<u64>().map_or(next, |seed| seed + 1);
-                    done += 1;
-                    for (word, count) in counts.split(' ').filter_map(|one| one.split_once('=')) {
-                        let count = count.parse::<u64>().unwrap_or_default();
-                        *sums.entry(word.to_owned()).or_default() += count;
-                    }
-                }
-                ["violation", seed, what] => {
-                    println!("seed {seed}: {what}\n  alone: simulate {seed}");
-                    failed.extend(seed.parse::<u64>());
-                }
-                _ => println!("{line}"),
-            }
-        }
-        let ended = child.wait().expect("it was started here");
-        if !ended.success() {
-            println!("seed {next}: the simulation itself ended: {ended}\n  alone: simulate {next}");
-            failed.push(next);
-            if next + 1 < batch.end {
-                batches.push_front(next + 1..batch.end);
-            }
-        }
-    }
-    failed.dedup();
-    let counts: Vec<String> = sums.iter().map(|(word, sum)| format!("{word}={sum}")).collect();
-    println!("{done} seeds, {} failed; {}", failed.len(), counts.join(" "));
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// One seed in a process of its own.
+fn start(seed: u64) -> Output {
+    let program = std::env::current_exe().expect("a program knows its own path");
+    let mut command = Command::new(program);
+    command.arg("--lines").arg(seed.to_string()).stderr(std::process::Stdio::inherit());
+    command.output().expect("it can be started once more")
 }
 
-fn start(batch: &Range<u64>) -> Child {
-    let program = std::env::current_exe().expect("a program knows its own path");
-    Command::new(program)
-        .args(["--worker", &format!("{}..{}", batch.start, batch.end)])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it can be started once more")
+fn many(seeds: Range<u64>) -> ExitCode {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(seeds.start);
+    let mut sums = BTreeMap::<String, u64>::new();
+    let (mut failed, mut done) = (0_u64, 0_u64);
+    thread::scope(|scope| {
+        let (sender, ended) = mpsc::sync_channel(cores);
+        for _ in 0..cores {
+            let (sender, next, end) = (sender.clone(), &next, seeds.end);
+            scope.spawn(move || {
+                let seeds = || next.fetch_add(1, Ordering::Relaxed);
+                for seed in std::iter::repeat_with(seeds).take_while(|seed| *seed < end) {
+                    sender.send((seed, start(seed))).expect("the sums are made until the end");
+                }
+            });
+        }
+        drop(sender);
+        for (seed, output) in ended {
+            let mut wrong = Vec::new();
+            for line in String::from_utf8_lossy(&output.stdout).lines() {
+                let parts: Vec<&str> = line.split('\t').collect();
+                match parts[..] {
+                    ["seed", _, _, counts] => {
+                        done += 1;
+                        add(&mut sums, counts);
+                    }
+                    ["violation", _, what] => wrong.push(what.to_owned()),
+                    _ => println!("{line}"),
+                }
+            }
+            if !output.status.success() {
+                wrong.push(format!("the simulation itself ended: {}", output.status));
+            }
+            failed += u64::from(!wrong.is_empty());
+            for what in wrong {
+                println!("seed {seed}: {what}\n  alone: simulate {seed}");
+            }
+        }
+    });
+    let counts: Vec<String> = sums.iter().map(|(word, sum)| format!("{word}={sum}")).collect();
+    println!("{done} seeds, {failed} failed; {}", counts.join(" "));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn add(sums: &mut BTreeMap<String, u64>, counts: &str) {
+    for (word, count) in counts.split(' ').filter_map(|one| one.split_once('=')) {
+        *sums.entry(word.to_owned()).or_default() += count.parse::<u64>().unwrap_or_default();
+    }
 }

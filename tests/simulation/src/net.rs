@@ -50,6 +50,8 @@ struct Machine {
     off: bool,
     /// When the server last read something from it.
     heard: Option<Instant>,
+    /// When the server last let go of a connection with it.
+    left: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -184,13 +186,18 @@ impl Net {
     /// Whether the server has an open connection of this host that it heard from since. One whose
     /// end it has only just seen still counts: an offer may be on its way out.
     pub(crate) fn hears(&self, host: Host, since: Instant) -> bool {
-        let heard = self.inner().machines.get(&host).and_then(|machine| machine.heard);
+        let (heard, left) = {
+            let inner = self.inner();
+            let machine = inner.machines.get(&host);
+            (machine.and_then(|one| one.heard), machine.and_then(|one| one.left))
+        };
+        let is_over = |at: Instant| at + NOTICED <= Instant::now();
         let connected = self.pairs_of(host).iter().any(|pair| {
             let halves = pair.halves();
-            let ends = [halves[0].seen, halves[1].died];
-            !ends.into_iter().flatten().any(|at| at + NOTICED <= Instant::now())
+            !halves[0].seen.into_iter().chain(halves[1].died).any(is_over)
         });
-        connected && heard.is_some_and(|heard| heard >= since)
+        (connected || left.is_some_and(|left| !is_over(left)))
+            && heard.is_some_and(|heard| heard >= since)
     }
 
     /// Where the server takes connections.
@@ -382,7 +389,11 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.pair.finish(self.side, End::Closed);
         // Who dropped it reads no more: the other end may write into nothing.
-        self.pair.halves()[1 - self.side].seen = Some(Instant::now());
+        let (now, peer) = (Instant::now(), self.pair.hosts[1 - self.side]);
+        self.pair.halves()[1 - self.side].seen = Some(now);
+        if self.pair.hosts[self.side] == SERVER {
+            self.pair.net.inner().machines.entry(peer).or_default().left = Some(now);
+        }
         self.pair.net.wake();
     }
 }
