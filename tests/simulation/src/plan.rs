@@ -14,6 +14,14 @@ pub(crate) struct Served {
     pub(crate) idempotent: bool,
 }
 
+impl Served {
+    /// How many sends it takes at once, where an agent takes `window`. Without agents the server
+    /// reaches it itself, with a wider window.
+    pub(crate) fn window(&self, window: u32) -> u32 {
+        if self.hosts.is_empty() { 4 * window } else { self.hosts.len() as u32 * window }
+    }
+}
+
 /// A message and when its sender first tries.
 #[derive(Clone, Debug)]
 pub(crate) struct Mail {

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::FutureExt;
 use shivneri_core::{Attempt, AttemptId, Failure, Outcome, ProviderId, Registry, health::Status};
-use shivneri_spool::{Memory, Spool};
+use shivneri_spool::{Memory, Spool, Stats};
 use tokio::time::Instant;
 
 use crate::{
@@ -41,6 +41,8 @@ pub(crate) struct Watch {
     /// The machines that serve each account.
     agents: BTreeMap<ProviderId, Vec<Host>>,
     silence: Duration,
+    /// How many attempts may be open at once.
+    windows: u64,
     seen: Mutex<Seen>,
 }
 
@@ -50,8 +52,9 @@ impl Watch {
         trace: Trace,
         agents: BTreeMap<ProviderId, Vec<Host>>,
         silence: Duration,
+        windows: u64,
     ) -> Arc<Self> {
-        Arc::new(Self { net, trace, agents, silence, seen: Mutex::default() })
+        Arc::new(Self { net, trace, agents, silence, windows, seen: Mutex::default() })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -65,8 +68,17 @@ impl Watch {
         seen.registry = Some(registry);
     }
 
-    /// What is open in the log now is in doubt.
-    pub(crate) fn server_crashed(&self) {
+    /// What is open in the log now is in doubt: no more than the windows hold, and no more than
+    /// the gauge of the process that died has said.
+    pub(crate) fn server_crashed(&self, before: &Stats, after: &Stats) {
+        let (open, windows) = (before.open_attempts, self.windows);
+        if open > windows {
+            self.violation(format!("P2: {open} attempts were open, and windows hold {windows}"));
+        }
+        let (bound, now) = (before.duplicates_bound(), after.duplicates_bound());
+        if now > bound {
+            self.violation(format!("P2: a crash left {now} possible duplicates, not {bound}"));
+        }
         let mut seen = self.seen();
         let open = std::mem::take(&mut seen.open);
         seen.doubtful.extend(open);

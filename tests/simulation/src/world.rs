@@ -84,7 +84,9 @@ impl World {
         let agents = served.map(|account| (id(account.name), account.hosts.clone())).collect();
         let policy = server::policy();
         let silence = policy.suspect + 2 * policy.beat;
-        let watch = Watch::new(net.clone(), trace.clone(), agents, silence);
+        let windows = plan.accounts.iter().map(|account| account.window(plan.window));
+        let windows = windows.map(u64::from).sum();
+        let watch = Watch::new(net.clone(), trace.clone(), agents, silence, windows);
         let make = |served: &crate::plan::Served| {
             let id = served.name.parse().expect("the plan's names are valid");
             Account::new(id, draws.draw(), served.idempotent, trace.clone())
@@ -144,12 +146,12 @@ impl World {
         let Some(process) = lock(&self.server).take() else { return false };
         self.trace.note(|| format!("the server dies: {death:?}"));
         self.net.kill(SERVER, death == Death::Killed);
-        let next = {
-            let mut memory = lock(&self.memory);
-            *memory = memory.reopen();
-            Arc::clone(&memory)
-        };
-        self.watch.server_crashed();
+        let last = self.memory();
+        let before = last.stats().await.expect("the model can be read");
+        let next = last.reopen();
+        *lock(&self.memory) = Arc::clone(&next);
+        let after = next.stats().await.expect("the model can be read");
+        self.watch.server_crashed(&before, &after);
         self.open.send_replace(None);
         process.abort();
         let _ = process.await;
