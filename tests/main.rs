@@ -11,6 +11,7 @@ mod full_disk;
 mod harness;
 mod idempotency;
 mod overload;
+mod pauses;
 mod python_agent;
 mod refusals;
 mod restart;

@@ -19,7 +19,7 @@ use super::Server;
 const AT_ONCE: usize = 256;
 /// A client comes again after this long.
 const AGAIN: Duration = Duration::from_millis(50);
-/// Each so-manieth message is not to be sent twice, whatever happens.
+/// Each so-manieth message is not to be sent twice, unless all are not.
 const HOLD: usize = 5;
 /// Each so-manieth client asks again though it was answered.
 const TWICE: usize = 16;
@@ -44,6 +44,8 @@ pub(crate) struct Crowd {
 
 #[derive(Debug, Default)]
 struct Notes {
+    /// Each so-manieth message is not to be sent twice.
+    hold: usize,
     acknowledged: Mutex<Vec<Acknowledged>>,
     /// Requests that got no answer or were refused for now.
     repeated: AtomicUsize,
@@ -64,8 +66,17 @@ pub(crate) struct Done {
 impl Crowd {
     /// So many clients a second.
     pub(crate) fn start(server: &Server, rate: u32) -> Self {
+        Self::come(server, rate, HOLD)
+    }
+
+    /// The same, and all of their mail is not to be sent twice.
+    pub(crate) fn on_hold(server: &Server, rate: u32) -> Self {
+        Self::come(server, rate, 1)
+    }
+
+    fn come(server: &Server, rate: u32, hold: usize) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let notes = Arc::new(Notes::default());
+        let notes = Arc::new(Notes { hold, ..Notes::default() });
         let task = tokio::spawn(come(server.url("/v1/messages"), rate, stopped, notes.clone()));
         Self { task, stop, begun: Instant::now(), notes }
     }
@@ -130,7 +141,7 @@ async fn come(url: String, rate: u32, stopped: watch::Receiver<bool>, notes: Arc
 
 /// One client: it comes until it is answered, and some come once more.
 async fn hand_over(client: &reqwest::Client, url: &str, number: usize, notes: &Notes) {
-    let hold = number.is_multiple_of(HOLD);
+    let hold = number.is_multiple_of(notes.hold);
     let mail = json!({
         "from": "Shop <shop@example.com>",
         "to": [format!("customer-{number}@example.org")],

@@ -146,6 +146,14 @@ impl Server {
         found["status"].as_str().map(str::to_owned)
     }
 
+    /// The gauge: how many messages may have been sent twice, or be sent twice yet.
+    pub(crate) async fn duplicates_bound(&self) -> u64 {
+        let answer = self.client.get(self.url("/metrics")).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix("shivneri_possible_duplicates_bound "));
+        line.unwrap().parse::<f64>().unwrap() as u64
+    }
+
     /// Looks until a provider has one of these statuses.
     pub(crate) async fn wait_for_status(&self, provider: &str, wanted: &[&str], within: Duration) {
         let begun = Instant::now();
