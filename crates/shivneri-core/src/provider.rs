@@ -39,6 +39,9 @@ pub trait EmailProvider: fmt::Debug + Send + Sync + 'static {
 
     /// Asks whether an earlier attempt went out. *Can't tell* is the honest default.
     ///
+    /// It is about `attempt.delivery`: mail for other recipients of the same message, sent as a
+    /// delivery of its own, is no evidence.
+    ///
     /// # Errors
     ///
     /// [`SendError`] where the question itself could not be put.
