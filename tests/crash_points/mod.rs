@@ -12,7 +12,7 @@ mod draining;
 mod recovering;
 mod scene;
 
-use super::harness::{seed::times, story};
+use super::harness::{Build, program_of, seed::times, story};
 use scene::{Scene, Way};
 
 /// Long enough that nothing is sent again before a story ends: what is sent was certainly not
@@ -30,4 +30,16 @@ fn rounds(name: &str, mut round: impl AsyncFnMut()) {
         }
         println!("{name}: {count} of {count}");
     });
+}
+
+#[test]
+fn no_failpoint_is_in_a_program_as_it_is_built_ordinarily() {
+    for name in ["shivneri-server", "shivneri-agent"] {
+        for (build, expected) in [(Build::Ordinary, false), (Build::Failpoints, true)] {
+            let program = std::fs::read(program_of(build, name)).unwrap();
+            let found = ["SHIVNERI_FAILPOINT", "disk.sync"]
+                .map(|word| program.windows(word.len()).any(|bytes| bytes == word.as_bytes()));
+            assert_eq!(found, [expected; 2], "{name}, {build:?}");
+        }
+    }
 }

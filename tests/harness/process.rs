@@ -77,6 +77,11 @@ impl Process {
         std::fs::write(&self.armed, "").unwrap();
     }
 
+    /// Makes it count no more.
+    pub(crate) fn disarm(&self) {
+        std::fs::remove_file(&self.armed).unwrap();
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -27,9 +27,18 @@ impl Plan {
 
     /// Counts a hit; whether it is the one.
     pub(crate) fn reached(&self, name: &str) -> bool {
-        name == self.name
-            && self.armed.as_ref().is_none_or(|file| file.exists())
-            && self.hits.fetch_add(1, Ordering::Relaxed) + 1 == self.wanted
+        self.count(name) == Some(self.wanted)
+    }
+
+    /// Counts a hit; whether it is the one or comes after it.
+    pub(crate) fn lasts(&self, name: &str) -> bool {
+        self.count(name).is_some_and(|hit| hit >= self.wanted)
+    }
+
+    /// Which hit this is, where it counts.
+    fn count(&self, name: &str) -> Option<u64> {
+        let counts = name == self.name && self.armed.as_ref().is_none_or(|file| file.exists());
+        counts.then(|| self.hits.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 
@@ -43,6 +52,18 @@ mod tests {
         let hits = ["accept.written", "other", "accept.written", "accept.written"];
         assert_eq!(hits.map(|name| plan.reached(name)), [false, false, true, false]);
         assert!(Plan::read("a", None).reached("a"));
+    }
+
+    #[test]
+    fn what_lasts_lasts_from_its_hit_for_as_long_as_the_file_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("armed");
+        let plan = Plan::read("disk.sync:2", Some(file.clone()));
+        std::fs::write(&file, "").unwrap();
+        assert_eq!([(); 3].map(|()| plan.lasts("disk.sync")), [false, true, true]);
+        assert!(!plan.lasts("other"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(!plan.lasts("disk.sync"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Duration, Instant},
@@ -43,7 +43,7 @@ pub(super) fn job<T: Send + 'static>(
             Ok(value) => (Ok(value), None),
             Err(Trouble::Refused(error)) => (Err(error), None),
             Err(Trouble::Sql(error)) => {
-                let reason = error.to_string();
+                let reason = reason_of(&error);
                 (Err(SpoolError::Poisoned { reason: reason.clone() }), Some(reason))
             }
         };
@@ -122,7 +122,7 @@ impl Writer {
         before: &Tally,
         applied: &mut Vec<Applied>,
     ) -> Result<Vec<Due>, String> {
-        let sql = |error: rusqlite::Error| error.to_string();
+        let sql = |error: rusqlite::Error| reason_of(&error);
         self.conn.prepare_cached("BEGIN IMMEDIATE").map_err(sql)?.execute([]).map_err(sql)?;
         let mut ledger = Ledger {
             conn: &self.conn,
@@ -141,12 +141,19 @@ impl Writer {
         }
         let due = ledger.due;
         self.tally.store(before, &self.conn).map_err(sql)?;
-        #[cfg(feature = "failpoints")]
-        if shivneri_failpoint::fails("commit.sync") {
-            return Err("the disk did not sync".to_owned());
-        }
         self.conn.prepare_cached("COMMIT").map_err(sql)?.execute([]).map_err(sql)?;
         Ok(due)
+    }
+}
+
+/// What failed. SQLite's own words do not tell a disk that does not sync from one that can't be
+/// written at all.
+fn reason_of(error: &rusqlite::Error) -> String {
+    match error.sqlite_error().map(|error| error.extended_code) {
+        Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => {
+            format!("the disk did not sync: {error}")
+        }
+        Some(_) | None => error.to_string(),
     }
 }
 
