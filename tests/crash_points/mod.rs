@@ -9,6 +9,7 @@ mod attempting;
 mod damage;
 mod disk;
 mod draining;
+mod pausing;
 mod recovering;
 mod scene;
 

@@ -260,6 +260,6 @@ pub(super) fn mail_for_later(after: Duration) -> Value {
 }
 
 /// RFC 3339 to milliseconds since the epoch.
-fn millis(text: &Value) -> i64 {
+pub(super) fn millis(text: &Value) -> i64 {
     text.as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond()
 }

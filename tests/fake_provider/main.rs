@@ -2,8 +2,8 @@
 //! broken by the stories.
 //!
 //! `fake-provider KIND LOG [HOST:PORT]` prints `listening HOST:PORT`. `POST /_mode/ok`,
-//! `/_mode/503` and `/_mode/hold` set how it answers: as the API does, with a status, or not before
-//! another mode is set. Each mail it took is one line in LOG: the message's id. `GET
+//! `/_mode/503`, `/_mode/429+6` and `/_mode/hold` set how it answers: as the API does, with a status,
+//! with one and a Retry-After in seconds, or not before another mode is set. Each mail it took is one line in LOG: the message's id. `GET
 //! /_largest` tells the size of the largest request in bytes.
 
 use std::{
@@ -33,7 +33,8 @@ const LATENCY: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     AsTheApiDoes,
-    Broken(StatusCode),
+    /// With this status, and seconds after which to come again.
+    Broken(StatusCode, Option<u64>),
     /// It takes the mail and says nothing.
     Hold,
 }
@@ -77,13 +78,22 @@ async fn set_mode(State(api): State<Arc<Api>>, Path(mode): Path<String>) -> Stat
     let mode = match mode.as_str() {
         "ok" => Mode::AsTheApiDoes,
         "hold" => Mode::Hold,
-        status => match status.parse() {
-            Ok(status) => Mode::Broken(status),
-            Err(_) => return StatusCode::BAD_REQUEST,
+        text => match broken_mode(text) {
+            Some(mode) => mode,
+            None => return StatusCode::BAD_REQUEST,
         },
     };
     api.mode.send_replace(mode);
     StatusCode::NO_CONTENT
+}
+
+/// A status, and seconds where a `+` follows.
+fn broken_mode(text: &str) -> Option<Mode> {
+    let (status, pause) = match text.split_once('+') {
+        Some((status, pause)) => (status, Some(pause.parse().ok()?)),
+        None => (text, None),
+    };
+    Some(Mode::Broken(status.parse().ok()?, pause))
 }
 
 async fn largest(State(api): State<Arc<Api>>) -> String {
@@ -92,7 +102,13 @@ async fn largest(State(api): State<Arc<Api>>) -> String {
 
 fn broken(api: &Api) -> Option<Response> {
     match *api.mode.borrow() {
-        Mode::Broken(status) => Some((status, "out of order").into_response()),
+        Mode::Broken(status, pause) => {
+            let mut response = (status, "out of order").into_response();
+            if let Some(seconds) = pause {
+                response.headers_mut().insert("retry-after", seconds.into());
+            }
+            Some(response)
+        }
         Mode::AsTheApiDoes | Mode::Hold => None,
     }
 }

@@ -271,6 +271,7 @@ async fn add_known(
     spool: &dyn Spool,
 ) -> Result<(), StartError> {
     let records = spool.providers().await?;
+    let pauses = spool.pauses().await?;
     let remote = |id: &ProviderId| config.providers.iter().find(|p| p.id == *id);
     for provider in config.providers.iter().filter(|provider| !provider.hosted) {
         let record = records.iter().find(|record| record.id == provider.id);
@@ -296,7 +297,7 @@ async fn add_known(
                     .map_err(|twice| StartError::Duplicate(twice.0))?;
             }
         }
-        keeper::restore(registry, record);
+        keeper::restore(registry, record, pauses.get(&record.id).copied());
     }
     Ok(())
 }

@@ -68,14 +68,16 @@ fn apart(one: SystemTime, other: SystemTime) -> Duration {
     one.duration_since(other).or_else(|_| other.duration_since(one)).unwrap_or_default()
 }
 
-/// Lets a provider that was just added take up where it was.
-pub(crate) fn restore(registry: &Registry, record: &ProviderRecord) {
+/// Lets a provider that was just added take up where it was. `pause` is what the end of an attempt
+/// told, which this keeper may not have come to write down.
+pub(crate) fn restore(registry: &Registry, record: &ProviderRecord, pause: Option<SystemTime>) {
     let admin = match record.admin.as_str() {
         "draining" => Admin::Draining,
         "disabled" => Admin::Disabled,
         _ => Admin::Enabled,
     };
-    let pause = record.gate_until.and_then(|until| until.duration_since(SystemTime::now()).ok());
+    let pause =
+        record.gate_until.max(pause).and_then(|until| until.duration_since(SystemTime::now()).ok());
     let fault = record.fault.as_deref().and_then(|text| {
         let (word, detail) = text.split_once(": ").unwrap_or((text, ""));
         let all = [Fault::Key, Fault::Suspended, Fault::Paused, Fault::Quota, Fault::Sender];

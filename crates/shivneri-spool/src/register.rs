@@ -1,12 +1,12 @@
 //! The server's small durable records: providers it has seen, agents' identities, API keys.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shivneri_core::{AgentId, Capabilities, ProviderId};
 
-use crate::{Spool, SpoolError};
+use crate::{Spool, SpoolError, model::pause};
 
 /// A kind of small record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +17,9 @@ pub enum Shelf {
     Agents,
     /// [`ApiKey`]s.
     Keys,
+    /// Until when a provider asked to be left alone. The spool itself keeps it, in the commit of the
+    /// attempt's end.
+    Pauses,
     /// Addresses that no mail goes to.
     Suppressions,
     /// Webhooks to the application.
@@ -30,6 +33,7 @@ impl Shelf {
             Self::Providers => "providers",
             Self::Agents => "agents",
             Self::Keys => "keys",
+            Self::Pauses => "pauses",
             Self::Suppressions => "suppressions",
             Self::Endpoints => "endpoints",
         }
@@ -127,7 +131,14 @@ pub trait Register {
     ///
     /// [`SpoolError`] where they could not be read.
     async fn providers(&self) -> Result<Vec<ProviderRecord>, SpoolError>;
-    /// Forgets a provider; whether there was one.
+    /// Until when providers asked to be left alone, as the ends of attempts told it; pauses that are
+    /// over among them.
+    ///
+    /// # Errors
+    ///
+    /// [`SpoolError`] where they could not be read.
+    async fn pauses(&self) -> Result<BTreeMap<ProviderId, SystemTime>, SpoolError>;
+    /// Forgets a provider and its pause; whether there was one.
     ///
     /// # Errors
     ///
@@ -181,7 +192,19 @@ impl<S: Spool + ?Sized> Register for S {
         all(self, Shelf::Providers).await
     }
 
+    async fn pauses(&self) -> Result<BTreeMap<ProviderId, SystemTime>, SpoolError> {
+        let read = |(key, bytes): (String, Vec<u8>)| {
+            let pause = key.parse().ok().zip(pause::read(&bytes));
+            if pause.is_none() {
+                tracing::warn!(provider = key, "the record of a pause is damaged");
+            }
+            pause
+        };
+        Ok(self.shelf(Shelf::Pauses).await?.into_iter().filter_map(read).collect())
+    }
+
     async fn remove_provider(&self, id: &ProviderId) -> Result<bool, SpoolError> {
+        self.put(Shelf::Pauses, id.as_str(), None).await?;
         self.put(Shelf::Providers, id.as_str(), None).await
     }
 

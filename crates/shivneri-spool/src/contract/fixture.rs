@@ -186,6 +186,12 @@ pub fn unavailable() -> Outcome {
     Outcome::Failed(SendError::new(Failure::Unavailable, "connection refused"))
 }
 
+/// The provider asks to be left alone for this long.
+pub fn throttled(pause: Duration) -> Outcome {
+    let failure = Failure::Throttled { retry_after: Some(pause) };
+    Outcome::Failed(SendError::new(failure, "slow down"))
+}
+
 /// Perhaps sent.
 pub fn doubtful() -> Outcome {
     Outcome::Failed(SendError::new(Failure::InDoubt(Doubt::Strong), "no answer came"))

@@ -98,6 +98,33 @@ pub async fn generations_rise_for_each_agent(subject: &dyn Subject) {
     assert!(spool.next_generation(&two).await.expect("it is committed") > 0);
 }
 
+/// The longest counts, until the provider is forgotten. Those of a second or without a word are not
+/// worth keeping.
+pub async fn a_pause_that_a_provider_asked_for_is_kept_with_the_attempts_end(
+    subject: &dyn Subject,
+) {
+    let (mut spool, now) = (subject.open().await, now());
+    let before = std::time::SystemTime::now();
+    for (provider, pause) in [("alpha", 60), ("alpha", 30), ("beta", 1), ("gamma", 30)] {
+        let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+        let attempt = attempt(&delivery, provider);
+        spool.begin(&attempt).await.expect("it is recorded");
+        let outcome = throttled(seconds(pause));
+        spool.end(&attempt, &outcome, &Transition::Expired).await.expect("it is recorded");
+    }
+    let gamma = "gamma".parse().expect("it is a name");
+    spool.remove_provider(&gamma).await.expect("it is committed");
+    let found = spool.pauses().await.expect("it can be read");
+    let [(provider, until)] = &found.iter().collect::<Vec<_>>()[..] else { panic!("{found:?}") };
+    assert_eq!(provider.as_str(), "alpha");
+    // Kept in microseconds, by the spool's own clock.
+    assert!(**until + seconds(1) > before + seconds(60), "{until:?}");
+    if let Some(next) = subject.crash(spool).await {
+        spool = next;
+        assert_eq!(spool.pauses().await.expect("it can be read"), found);
+    }
+}
+
 /// And takes nothing more.
 pub async fn a_closed_spool_says_so(subject: &dyn Subject) {
     let spool = subject.open().await;

@@ -93,6 +93,7 @@ macro_rules! spool_contract {
             looking: events_tell_each_change_once_and_in_order,
             keeping: bodies_go_first_and_messages_later,
             keeping: small_records_are_kept_and_removed,
+            keeping: a_pause_that_a_provider_asked_for_is_kept_with_the_attempts_end,
             keeping: generations_rise_for_each_agent,
             keeping: a_closed_spool_says_so,
             crashing: what_was_acknowledged_is_there_after_a_crash,

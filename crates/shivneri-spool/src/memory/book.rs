@@ -14,7 +14,7 @@ use super::stored::Stored;
 use crate::{
     Acceptance, Change, Event, Incoming, Shelf, SpoolError, Status,
     model::{
-        End, Lease, Part, Queue, Try, message,
+        End, Lease, Part, Queue, Try, message, pause,
         queue::{PART_BITS, key_of},
         tries::interrupted,
     },
@@ -208,6 +208,13 @@ impl Book {
         let doubts = u32::from(end.is_in_doubt());
         self.confirmed_duplicates += u64::from(lease.settled && end.doubles(attempt));
         self.close(lease.key, attempt.id, end);
+        if let Some(until) = pause::asked_for(outcome, now) {
+            let place = (Shelf::Pauses, attempt.provider.as_str().to_owned());
+            if let Some(kept) = pause::extended(self.shelves.get(&place).map(Vec::as_slice), until)
+            {
+                self.shelves.insert(place, kept);
+            }
+        }
         self.carry(lease, Some(outcome), doubts, transition, now);
         Ok(())
     }

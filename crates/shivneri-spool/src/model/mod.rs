@@ -5,6 +5,7 @@ pub(crate) mod heirs;
 mod line;
 pub(crate) mod message;
 pub(crate) mod part;
+pub(crate) mod pause;
 pub(crate) mod queue;
 pub(crate) mod tries;
 

@@ -7,7 +7,7 @@ use shivneri_core::{Attempt, DeliveryId, MessageId, Outcome, Transition};
 use super::{Ledger, Trouble, standing};
 use crate::{
     SpoolError, Status,
-    model::{End, Lease, queue::PART_BITS},
+    model::{End, Lease, pause, queue::PART_BITS},
     sqlite::{codes, rows},
 };
 
@@ -57,6 +57,9 @@ impl Ledger<'_> {
         drop(queue);
         let end = End::of(outcome, now);
         rows::close_try(self.conn, lease.key, attempt.number.into(), &end)?;
+        if let Some(until) = pause::asked_for(outcome, now) {
+            self.keep_pause(attempt.provider.as_str(), until)?;
+        }
         lease.open = None;
         lease.part.provider = Some(attempt.provider.clone());
         self.tally.confirmed_duplicates += u64::from(lease.settled && end.doubles(attempt));

@@ -8,7 +8,7 @@ use shivneri_core::AgentId;
 use super::{Ledger, Trouble};
 use crate::{
     Shelf,
-    model::queue::micros,
+    model::{pause, queue::micros},
     sqlite::{codes, keys, rows},
 };
 
@@ -88,6 +88,19 @@ impl Ledger<'_> {
                 .execute(params![shelf.as_str(), key, value])?;
         }
         Ok(removed > 0)
+    }
+
+    /// Keeps that a provider is to be left alone until then, unless it is for longer anyway.
+    pub(super) fn keep_pause(&mut self, provider: &str, until: SystemTime) -> Result<(), Trouble> {
+        let kept: Option<Vec<u8>> = self
+            .conn
+            .prepare_cached("SELECT value FROM shelves WHERE shelf = ?1 AND key = ?2")?
+            .query_row([Shelf::Pauses.as_str(), provider], |row| row.get(0))
+            .optional()?;
+        if let Some(value) = pause::extended(kept.as_deref(), until) {
+            self.put(Shelf::Pauses, provider, Some(&value))?;
+        }
+        Ok(())
     }
 
     pub(in crate::sqlite) fn next_generation(&mut self, agent: &AgentId) -> Result<u64, Trouble> {
