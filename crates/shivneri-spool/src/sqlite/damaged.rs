@@ -18,7 +18,18 @@ use crate::{
     },
 };
 
-/// A message's row, read as far as it can be. Its id and its lane must be there.
+/// A message's id. One that can't be read is shown, and found, by its row's number instead.
+pub(super) fn id(row: &Row<'_>, at: usize, message: i64) -> rusqlite::Result<MessageId> {
+    match row.get(at) {
+        Ok(bytes) => Ok(MessageId::from_uuid(Uuid::from_bytes(bytes))),
+        Err(error) if codes::is_damage(&error) => {
+            Ok(MessageId::from_uuid(Uuid::from_u64_pair(0, message as u64)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A message's row, read as far as it can be. Its lane must be there.
 pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     match MessageRow::read(row) {
         Err(error) if codes::is_damage(&error) => bare_message(row),
@@ -28,9 +39,10 @@ pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
 
 fn bare_message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let lossy = |at| text(row, at).map(Cow::into_owned);
+    let number = row.get(0)?;
     Ok(MessageRow {
-        row: row.get(0)?,
-        id: MessageId::from_uuid(Uuid::from_bytes(row.get(1)?)),
+        row: number,
+        id: id(row, 1, number)?,
         lane: row.get(2)?,
         door: lossy(3)?,
         owner: lossy(4)?,
@@ -54,9 +66,14 @@ pub(super) fn text<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<Cow<'a, 
 }
 
 pub(super) fn message(conn: &Connection, id: MessageId) -> rusqlite::Result<Option<MessageRow>> {
-    conn.prepare_cached(&format!("SELECT {MESSAGE} FROM messages m WHERE m.id = ?1"))?
+    let found = conn
+        .prepare_cached(&format!("SELECT {MESSAGE} FROM messages m WHERE m.id = ?1"))?
         .query_row([id.as_uuid().as_bytes()], read_message)
-        .optional()
+        .optional()?;
+    match (found, id.as_uuid().as_u64_pair()) {
+        (None, (0, row)) => Ok(message_at(conn, row as i64)?.filter(|message| message.id == id)),
+        (found, _) => Ok(found),
+    }
 }
 
 pub(super) fn message_at(conn: &Connection, row: i64) -> rusqlite::Result<Option<MessageRow>> {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared, Sqlite,
+    aside::Bad,
     codes::{self, FINAL},
     rows,
 };
@@ -22,9 +23,6 @@ use crate::{
         tries,
     },
 };
-
-/// When a damaged record is looked at again that could not be set aside.
-const SET_ASIDE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Doubts that have run their course and leave nothing to try: those of `hold`, and those that
 /// were sent again twice after strong doubt, as [`decision::overdue`] has it. Doubt that a
@@ -105,22 +103,7 @@ impl Sqlite {
         });
         let gone = |_| SpoolError::Read { reason: "the reader stopped unexpectedly".into() };
         let (leased, damaged) = receive.await.map_err(gone)??;
-        for Bad { lane, key, reason } in damaged {
-            tracing::error!(key, reason, "a delivery's record is damaged and set aside");
-            let at = self.shared.clock.now();
-            let aside = self
-                .commit(move |ledger| ledger.guarded(|ledger| ledger.set_aside(key, &reason, at)))
-                .await;
-            let mut queue = self.shared.queue();
-            match aside {
-                Ok(()) => queue.forget(key),
-                // The others are leased all the same.
-                Err(error) => {
-                    tracing::error!(key, %error, "a damaged record could not be set aside");
-                    queue.put_back(lane, at + SET_ASIDE_AGAIN, key);
-                }
-            }
-        }
+        self.set_claimed_aside(damaged).await;
         Ok(leased)
     }
 }
@@ -149,13 +132,6 @@ impl Need {
             Self::Decision => decision::overdue(delivery, now).is_some(),
         }
     }
-}
-
-/// A record that can't be read.
-struct Bad {
-    lane: usize,
-    key: i64,
-    reason: String,
 }
 
 type Leased = (Vec<Delivery>, Vec<Bad>);
@@ -195,7 +171,9 @@ impl Shared {
                 }
                 Found::NotDue => queue.forget(*key),
                 Found::Later(due) => queue.put_back(*lane, due, *key),
-                Found::Damaged(reason) => damaged.push(Bad { lane: *lane, key: *key, reason }),
+                Found::Damaged(reason) => {
+                    damaged.push(Bad { lane: Some(*lane), key: *key, reason });
+                }
             }
         }
         Ok((leased, damaged))

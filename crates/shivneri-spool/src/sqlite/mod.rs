@@ -7,6 +7,8 @@
 //! and settled. Leases and the order of what is due live in memory and are built again
 //! when the database is opened.
 
+mod aside;
+mod audit;
 mod codes;
 mod damaged;
 mod keys;

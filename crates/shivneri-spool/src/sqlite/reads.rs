@@ -14,8 +14,7 @@ use uuid::Uuid;
 
 use super::{Shared, body_of, codes, damaged, ledger::TRAIL, rows, rows::MessageRow};
 use crate::{
-    Audit, Event, LaneStats, MessageRecord, OpenAttempt, RecipientRecord, Stats, Status, Summary,
-    Waiting,
+    Event, LaneStats, MessageRecord, OpenAttempt, RecipientRecord, Stats, Status, Summary, Waiting,
     model::{
         Part, message,
         queue::{PART_BITS, from_micros, key_of, micros},
@@ -24,8 +23,12 @@ use crate::{
 };
 
 impl Shared {
-    pub(super) fn lane_name(&self, id: i64) -> rusqlite::Result<LaneName> {
-        self.lanes.names.get(&id).cloned().ok_or_else(|| codes::unreadable("lane", id))
+    /// A lane's name; a word for one that never was.
+    fn lane_shown(&self, id: i64) -> rusqlite::Result<LaneName> {
+        match self.lanes.names.get(&id) {
+            Some(name) => Ok(name.clone()),
+            None => codes::parsed("unknown"),
+        }
     }
 
     pub(super) fn summary(
@@ -44,7 +47,7 @@ impl Shared {
             status: face.status,
             in_doubt: face.in_doubt,
             possible_duplicate: parts.iter().any(|part| part.resent),
-            lane: self.lane_name(message.lane)?,
+            lane: self.lane_shown(message.lane)?,
             door: message.door.clone(),
             owner: message.owner.clone(),
             from: message.sender.clone(),
@@ -183,53 +186,6 @@ impl Shared {
         Ok(sending)
     }
 
-    /// Counts every message; with it the keys of unfinished deliveries the queue does not know.
-    pub(super) fn audit(
-        &self,
-        conn: &Connection,
-        now: SystemTime,
-    ) -> rusqlite::Result<(Audit, Vec<i64>)> {
-        let mut audit = Audit {
-            accepted: super::tally::read_meta(conn, "accepted")?.unwrap_or_default() as u64,
-            purged: super::tally::read_meta(conn, "purged")?.unwrap_or_default() as u64,
-            ..Audit::default()
-        };
-        let (known, open) = {
-            let queue = self.queue();
-            let open: HashSet<i64> = queue.all_open().map(|(key, _)| key).collect();
-            (queue.keys(), open)
-        };
-        let mut suspects = Vec::new();
-        let mut statement = conn.prepare(
-            "SELECT d.key, d.state, d.due, d.doubts, d.marks FROM deliveries d \
-             JOIN messages m ON m.row = d.key >> 12 ORDER BY d.key",
-        )?;
-        let mut found = statement.query([])?;
-        let mut present: Option<(i64, Status)> = None;
-        while let Some(row) = found.next()? {
-            let key: i64 = row.get(0)?;
-            let status = shown(row, open.contains(&key), now)?;
-            if !status.is_final() && !known.contains(&key) {
-                suspects.push(key);
-            }
-            let message = key >> PART_BITS;
-            present = match present {
-                Some((same, before)) if same == message => {
-                    Some((message, Status::of([before, status]).unwrap_or(status)))
-                }
-                Some((_, done)) => {
-                    *audit.states.entry(done).or_default() += 1;
-                    Some((message, status))
-                }
-                None => Some((message, status)),
-            };
-        }
-        if let Some((_, done)) = present {
-            *audit.states.entry(done).or_default() += 1;
-        }
-        Ok((audit, suspects))
-    }
-
     pub(super) fn open_attempt(
         &self,
         conn: &Connection,
@@ -287,26 +243,6 @@ fn stand_in(message: &MessageRow, part: &Part) -> Option<shivneri_core::Email> {
     part.recipients.iter().fold(email, to).build().ok()
 }
 
-fn shown(row: &Row<'_>, open: bool, now: SystemTime) -> rusqlite::Result<Status> {
-    let state = codes::status(row.get(1)?)?;
-    if state.is_final() {
-        let marks: Option<String> = row.get(4)?;
-        // A mark that can't be read loses its say, not its message.
-        let marks = marks.and_then(|marks| codes::marks(&marks).ok()).unwrap_or_default();
-        let marks = marks.into_iter().map(|(_, status)| status);
-        return Ok(Status::of(marks.chain([state])).unwrap_or(state));
-    }
-    let doubts: i64 = row.get(3)?;
-    let due = from_micros(row.get(2)?);
-    Ok(if open || doubts > 0 {
-        Status::Sending
-    } else if state == Status::Scheduled && due > now {
-        Status::Scheduled
-    } else {
-        Status::Queued
-    })
-}
-
 /// When the oldest unfinished message that may be sent became so. Looks past scheduled ones, but
 /// not for ever.
 fn oldest(conn: &Connection, lane: i64, now: SystemTime) -> rusqlite::Result<Option<SystemTime>> {
@@ -338,20 +274,34 @@ fn events_of(conn: &Connection, message: &MessageRow) -> rusqlite::Result<Vec<Ev
     Ok(events)
 }
 
+/// An event that can't be read is passed over: whoever follows would wait for it for ever.
 pub(super) fn events(conn: &Connection, after: u64, max: usize) -> rusqlite::Result<Vec<Event>> {
-    const SQL: &str = "SELECT e.sequence, m.id, e.status, e.in_doubt, e.at FROM events e \
-         JOIN messages m ON m.row = e.message WHERE e.sequence > ?1 ORDER BY e.sequence LIMIT ?2";
-    conn.prepare_cached(SQL)?
-        .query_map(params![after as i64, max as i64], |row| {
-            Ok(Event {
-                sequence: row.get::<_, i64>(0)? as u64,
-                message: MessageId::from_uuid(Uuid::from_bytes(row.get(1)?)),
-                status: codes::status(row.get(2)?)?,
-                in_doubt: row.get(3)?,
-                at: from_micros(row.get(4)?),
-            })
-        })?
-        .collect()
+    const SQL: &str = "SELECT e.sequence, e.message, m.id, e.status, e.in_doubt, e.at FROM events e \
+         JOIN messages m ON m.row = e.message WHERE e.sequence > ?1 ORDER BY e.sequence";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let mut found = statement.query([after as i64])?;
+    let mut events = Vec::new();
+    while events.len() < max
+        && let Some(row) = found.next()?
+    {
+        match event(row) {
+            Err(error) if codes::is_damage(&error) => {
+                tracing::warn!(%error, "the record of an event is damaged");
+            }
+            other => events.push(other?),
+        }
+    }
+    Ok(events)
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
+        sequence: row.get::<_, i64>(0)? as u64,
+        message: damaged::id(row, 2, row.get(1)?)?,
+        status: codes::status(row.get(3)?)?,
+        in_doubt: row.get(4)?,
+        at: from_micros(row.get(5)?),
+    })
 }
 
 pub(super) fn unsettled(

@@ -161,8 +161,8 @@ impl Ledger<'_> {
         while let Some(found) = found.next()? {
             let code: i64 = found.get(0)?;
             states.push(match codes::status(code) {
-                _ if code < codes::FINAL => Status::Queued,
-                Ok(state) => state,
+                Ok(state) if state.is_final() => state,
+                Ok(_) => Status::Queued,
                 // Whatever the part was, the message was counted by what it showed last.
                 Err(_) => return Ok((self.shown_last(row)?, Some(found.get(1)?))),
             });

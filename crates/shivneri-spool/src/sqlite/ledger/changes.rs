@@ -8,8 +8,11 @@ use shivneri_core::MessageId;
 use super::{Ledger, Trouble};
 use crate::{
     Change, Duplicates, Evidence, Status,
-    model::{Part, message, queue::key_of},
-    sqlite::rows,
+    model::{
+        Part, message,
+        queue::{PART_BITS, key_of},
+    },
+    sqlite::{damaged, rows},
 };
 
 impl Ledger<'_> {
@@ -71,9 +74,14 @@ impl Ledger<'_> {
 
     pub(in crate::sqlite) fn erase(&mut self, id: MessageId) -> Result<Change, Trouble> {
         let now = self.shared.clock.now();
-        let Some((message, parts)) = self.load(id, now)? else { return Ok(Change::NotFound) };
+        // Also what is damaged is erased, by the id that it is listed under.
+        let found = damaged::message(self.conn, id)?;
+        let Some(message) = found else { return Ok(Change::NotFound) };
+        let parts = self.parts_of(&message, now)?;
         let is_open = |part: &Part| self.shared.queue().open(part.id).is_some();
-        if parts.iter().any(is_open) {
+        // By its row, since a part may go by an id that can't be read.
+        let of_it = |(key, _): (i64, usize)| key >> PART_BITS == message.row;
+        if self.shared.queue().all_open().any(of_it) {
             let status = message::face(&parts, is_open, now).status;
             let reason = "an attempt is under way".to_owned();
             return Ok(Change::Refused { status, reason });

@@ -1,6 +1,7 @@
 mod damage;
 mod durability;
 mod groups;
+mod listing;
 mod races;
 mod recovering;
 
