@@ -1,5 +1,7 @@
 //! From an attempt's record to its acknowledged end.
 
+use std::path::Path;
+
 use shivneri_spool::{Options, Spool as _, Sqlite, Status};
 
 use super::{
@@ -125,18 +127,40 @@ fn c14_an_event_that_was_committed_and_not_told_is_told_after() {
         for way in [Way::Agent, Way::InProcess] {
             // The first event is that it was taken, the second that the provider took it.
             let mut scene = Scene::set(way, NEVER, Dies::Server("event.committed:2")).await;
-            scene.strike("order", mail()).await;
+            scene.arm();
+            let client = scene.hand_over("order", mail());
+            scene.died().await;
+            client.await.unwrap();
+            let path = scene.server.data().join("spool.db");
+            // Who was told of the first goes on behind it, with the next owner, whoever that is.
+            assert_eq!(told(&path, 1).await, [(2, Status::Accepted)]);
+            scene.restart();
             let id = id_of(&scene).await;
             scene.sent_once(&id, 1).await;
+            let message = scene.server.message(&id).await;
+            let shown: Vec<_> =
+                message["events"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+            assert_eq!(shown, ["queued", "accepted"], "{message:#}");
             assert_eq!(scene.server.terminate(), Some(0));
-            let path = scene.server.data().join("spool.db");
-            let spool = Sqlite::open(path, Options::default()).unwrap();
-            let events = spool.events(0, 100).await.unwrap();
-            let told: Vec<_> = events.iter().map(|event| event.status).collect();
-            assert_eq!(told, [Status::Queued, Status::Accepted]);
-            assert!(events.iter().all(|event| event.message.to_string() == id));
+            // And once: neither an agent that reports again nor a restart makes another.
+            let all = told(&path, 0).await;
+            assert_eq!(all, [(1, Status::Queued), (2, Status::Accepted)]);
         }
     });
+}
+
+/// What a reader that knows the events up to `after` is told, and that the state is there with it.
+async fn told(path: &Path, after: u64) -> Vec<(u64, Status)> {
+    let spool = Sqlite::open(path, Options::default()).unwrap();
+    let mut last = spool.last_event();
+    assert!(*last.wait_for(|last| *last > after).await.unwrap() == 2, "it need not wait for news");
+    let events = spool.events(after, 100).await.unwrap();
+    for event in &events {
+        let record = spool.get(event.message).await.unwrap().unwrap();
+        assert_eq!(record.status(), Status::Accepted);
+    }
+    spool.close().await;
+    events.iter().map(|event| (event.sequence, event.status)).collect()
 }
 
 /// The one message there is, whose client may not have been answered.
