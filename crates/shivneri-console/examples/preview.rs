@@ -85,6 +85,7 @@ async fn mail(
     let attempt = Attempt {
         delivery: delivery.id,
         number: delivery.next_number(),
+        request: delivery.next_number(),
         epoch: delivery.epoch,
         reason: "the lower of two loads; mailgun: misconfigured: key; resend: disabled".into(),
         ..Attempt::single(&delivery.email, "sendgrid-eu".parse()?)

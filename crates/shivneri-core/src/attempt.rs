@@ -34,6 +34,9 @@ pub struct Attempt {
     pub number: u32,
     /// The account it goes through.
     pub provider: ProviderId,
+    /// The number of the attempt that first made this request at this account; its own where the
+    /// request is a new one.
+    pub request: u32,
     /// The agent's session it is offered to; none where the provider lives in this process.
     pub session: Option<AgentSession>,
     /// The owner's epoch; an older one may no longer commit.
@@ -45,8 +48,8 @@ pub struct Attempt {
     /// Whether an earlier attempt is in doubt, so that this one may double it.
     pub possible_duplicate: bool,
     /// Until when the provider knows this request by its key, so that the same one again sends
-    /// nothing twice; none where it was begun without a key that the provider takes. A repetition
-    /// has that of the request it repeats: it makes no key live longer.
+    /// nothing twice; none where it was begun without a key that the provider takes. Who makes a
+    /// request again takes over its key's time as well: no key lives longer by that.
     pub key_until: Option<SystemTime>,
     /// When it was begun.
     pub started_at: SystemTime,
@@ -58,10 +61,10 @@ impl Attempt {
     /// How long an answer is awaited where nothing else is set: giving up earlier makes doubt.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// The idempotency key for providers that take one: the same for every attempt of the
-    /// delivery at one provider.
+    /// The idempotency key for providers that take one: the same for every attempt that makes the
+    /// same request at one account, and another for each new request.
     pub fn idempotency_key(&self) -> String {
-        format!("{}-{}", self.delivery, self.provider)
+        format!("{}-{}-{}", self.delivery, self.provider, self.request)
     }
 
     /// A first attempt for an email outside any queue, as tests and probes make.
@@ -72,6 +75,7 @@ impl Attempt {
             message: email.id(),
             number: 1,
             provider,
+            request: 1,
             session: None,
             epoch: 0,
             reason: String::new(),

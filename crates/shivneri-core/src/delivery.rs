@@ -114,6 +114,17 @@ impl Delivery {
         })
     }
 
+    /// The request that is in doubt at this provider, as the latest attempt there made it; none where
+    /// it can't be made again, because a recipient has left the delivery since.
+    pub fn request_in_doubt(&self, provider: &ProviderId) -> Option<&PastAttempt> {
+        let latest = self.doubts().find(|past| past.provider == *provider)?;
+        let is_later =
+            |past: &&PastAttempt| past.number > latest.number || past.ended_at > latest.ended_at;
+        let mut left = self.history.iter().filter(|past| past.end == PastEnd::Recipients);
+        // One that split off has inherited the doubt and not the request.
+        (latest.number > 0 && !left.any(|past| is_later(&past))).then_some(latest)
+    }
+
     /// The provider of the latest attempt in doubt.
     pub fn doubtful_provider(&self) -> Option<&ProviderId> {
         self.doubts().next().map(|past| &past.provider)
@@ -134,6 +145,8 @@ pub struct PastAttempt {
     pub number: u32,
     /// The account it went through.
     pub provider: ProviderId,
+    /// The number of the attempt that first made its request there.
+    pub request: u32,
     /// How it ended.
     pub end: PastEnd,
     /// Whether it went out while an earlier one was in doubt.
@@ -149,7 +162,8 @@ pub struct PastAttempt {
 pub enum PastEnd {
     /// Rejected without a documented reason.
     Unexplained,
-    /// Some recipients were rejected; the rest is offered again.
+    /// Some recipients were rejected, or the provider has put some off: the delivery goes on without
+    /// those that have left it.
     Recipients,
     /// Certainly not sent, and counted.
     Unavailable,

@@ -1,7 +1,7 @@
 //! A provider that does as it is told.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -65,8 +65,8 @@ struct State {
     calls: Vec<Call>,
     accepted: Vec<MessageId>,
     receipts: HashMap<String, Receipt>,
-    /// Those that came while it took keys.
-    keys: HashSet<String>,
+    /// What it answered for good under a key, while it took keys.
+    answers: HashMap<String, Result<Receipt, SendError>>,
     probed: usize,
     looked_up: usize,
     in_flight: usize,
@@ -77,8 +77,8 @@ struct State {
 ///
 /// It keeps the contract of [`EmailProvider`] (but for [`Step::Stuck`]): a wait past the
 /// attempt's timeout ends in strong doubt. It works on tokio's paused clock. With the capability
-/// `idempotent` the same key twice takes the mail once; with `lookup` it answers from what it
-/// took.
+/// `idempotent` it replays what it answered for good under a key, an acceptance or a rejection, so
+/// that the same key twice takes the mail once; with `lookup` it answers from what it took.
 #[derive(Debug)]
 pub struct ScriptedProvider {
     id: ProviderId,
@@ -206,26 +206,52 @@ impl ScriptedProvider {
         state.script.pop_front().or_else(|| state.otherwise.clone()).unwrap_or(Step::Accept)
     }
 
-    fn accept(&self, email: &Email, attempt: &Attempt, receipt: Option<Receipt>) -> Receipt {
+    fn accept(
+        &self,
+        email: &Email,
+        attempt: &Attempt,
+        receipt: Option<Receipt>,
+    ) -> Result<Receipt, SendError> {
         let mut state = self.state();
         let key = attempt.idempotency_key();
-        let takes_keys = state.capabilities.idempotent;
-        if takes_keys
-            && state.keys.contains(&key)
-            && let Some(earlier) = state.receipts.get(&key)
-        {
-            return earlier.clone();
-        }
-        if takes_keys {
-            state.keys.insert(key.clone());
+        if let Some(earlier) = state.replayed(&key) {
+            return earlier;
         }
         state.accepted.push(email.id());
         let number = state.accepted.len();
         let receipt = receipt.unwrap_or_else(|| Receipt::new(format!("{}-{number}", self.id)));
-        state.receipts.insert(key, receipt.clone());
+        state.receipts.insert(key.clone(), receipt.clone());
+        state.keep(key, &Ok(receipt.clone()));
         drop(state);
         self.changes.send_replace(());
-        receipt
+        Ok(receipt)
+    }
+
+    /// Fails, unless it is a rejection and the key has another answer already.
+    fn fail(&self, attempt: &Attempt, error: SendError) -> Result<Receipt, SendError> {
+        let error = Err(error);
+        let Err(Failure::Rejected(_)) = error.as_ref().map_err(SendError::failure) else {
+            return error;
+        };
+        let mut state = self.state();
+        let key = attempt.idempotency_key();
+        state.replayed(&key).unwrap_or_else(|| {
+            state.keep(key, &error);
+            error
+        })
+    }
+}
+
+impl State {
+    /// What it answered under this key before.
+    fn replayed(&self, key: &str) -> Option<Result<Receipt, SendError>> {
+        self.answers.get(key).filter(|_| self.capabilities.idempotent).cloned()
+    }
+
+    fn keep(&mut self, key: String, answer: &Result<Receipt, SendError>) {
+        if self.capabilities.idempotent {
+            self.answers.insert(key, answer.clone());
+        }
     }
 }
 
@@ -252,13 +278,14 @@ impl EmailProvider for ScriptedProvider {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.next_step() {
-                Step::Accept => return Ok(self.accept(email, attempt, None)),
-                Step::AcceptAs(receipt) => return Ok(self.accept(email, attempt, Some(receipt))),
+                Step::Accept => return self.accept(email, attempt, None),
+                Step::AcceptAs(receipt) => return self.accept(email, attempt, Some(receipt)),
                 Step::AcceptThenFail(error) => {
-                    self.accept(email, attempt, None);
+                    // Whatever it answers is lost.
+                    drop(self.accept(email, attempt, None));
                     return Err(error);
                 }
-                Step::Fail(error) => return Err(error),
+                Step::Fail(error) => return self.fail(attempt, error),
                 Step::Delay(pause) if pause <= left => sleep(pause).await,
                 Step::Delay(_) => {
                     sleep(left).await;

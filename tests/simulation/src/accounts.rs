@@ -57,8 +57,8 @@ struct State {
     early_calls: u64,
     /// How often it put off each recipient.
     deferred: BTreeMap<(MessageId, EmailAddress), u64>,
-    /// What it answered under which idempotency key.
-    keys: HashMap<String, Receipt>,
+    /// What it answered for good under which idempotency key.
+    keys: HashMap<String, Answer>,
 }
 
 /// An account at a provider.
@@ -182,12 +182,21 @@ impl Account {
         }
     }
 
-    /// What the account says to the message itself.
+    /// What the account says to the request: where it takes keys, what it said the first time.
     fn judge(&self, state: &mut State, email: &Email, attempt: &Attempt) -> Answer {
         let key = attempt.idempotency_key();
-        if let Some(receipt) = state.keys.get(&key) {
-            return Ok(receipt.clone());
+        if let Some(answer) = state.keys.get(&key) {
+            return answer.clone();
         }
+        let answer = self.weigh(state, email, attempt);
+        if self.capabilities.idempotent {
+            state.keys.insert(key, answer.clone());
+        }
+        answer
+    }
+
+    /// What the account says to the message itself.
+    fn weigh(&self, state: &mut State, email: &Email, attempt: &Attempt) -> Answer {
         let subject = email.subject();
         let rejected = |scope| Err(SendError::new(Failure::Rejected(scope), "a bad message"));
         if subject.starts_with("bad") {
@@ -219,11 +228,6 @@ impl Account {
                 let (message, recipient, attempt) = (email.id(), recipient.clone(), attempt.id);
                 state.taken.push(Taken { message, recipient, attempt });
             }
-        }
-        // An answer that took nobody is none to be repeated.
-        let not_taken = receipt.refused.len() + receipt.deferred.len();
-        if self.capabilities.idempotent && not_taken < email.envelope().recipients().len() {
-            state.keys.insert(key, receipt.clone());
         }
         Ok(receipt)
     }
@@ -325,7 +329,10 @@ impl EmailProvider for Reached {
             return Err(SendError::new(Failure::Unavailable, "not now"));
         }
         let known = state.keys.get(&attempt.idempotency_key());
-        Ok(known.map_or(Lookup::NotFound, |receipt| Lookup::Found(receipt.clone())))
+        Ok(match known {
+            Some(Ok(receipt)) => Lookup::Found(receipt.clone()),
+            Some(Err(_)) | None => Lookup::NotFound,
+        })
     }
 
     async fn probe(&self) -> Result<(), SendError> {

@@ -145,6 +145,7 @@ impl Fixture {
         let attempt = Attempt {
             delivery: delivery.id,
             number: delivery.next_number(),
+            request: delivery.next_number(),
             epoch: delivery.epoch,
             reason: reason.to_owned(),
             possible_duplicate: delivery.is_in_doubt(),

@@ -14,7 +14,7 @@ use crate::{
     Attempt, AttemptId, AttemptLog, Capabilities, Delivery, LogError, Lookup, Outcome, PastAttempt,
     Receipt, SendError, Transition, Verdict,
     decision::{self, Means},
-    delivery::{Awaiting, PastEnd},
+    delivery::Awaiting,
 };
 
 /// How long one look-up may take.
@@ -28,6 +28,15 @@ struct Found {
     attempt: AttemptId,
     provider: crate::ProviderId,
     receipt: Receipt,
+}
+
+/// A request that its provider knows by its key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    /// The number of the attempt that first made it.
+    pub(super) number: u32,
+    /// Until when it is known by it.
+    pub(super) key_until: SystemTime,
 }
 
 impl Dispatcher {
@@ -54,8 +63,8 @@ impl Dispatcher {
         if now >= until {
             return Ok(None);
         }
-        if let Some((choice, key_until)) = self.same_request(delivery) {
-            return self.repeat(delivery, choice, key_until, until, log).await.map(Some);
+        if let Some((choice, request)) = self.same_request(delivery) {
+            return self.repeat(delivery, choice, request, until, log).await.map(Some);
         }
         log.settle(delivery.id, &self.ask_next(delivery, until, now)).await?;
         Ok(Some(Verdict::InDoubt { until: Some(until) }))
@@ -83,8 +92,8 @@ impl Dispatcher {
                 Some(entry) => {
                     let capabilities = entry.provider.capabilities();
                     means.look_up |= capabilities.lookup;
-                    means.repeat |=
-                        past.key_until.is_some_and(|until| knows_key(&capabilities, until, now));
+                    let known = known_there(delivery, &past.provider, &capabilities, now);
+                    means.repeat |= known.is_some();
                 }
                 // Its agents are still away; once they are back it may be able to tell.
                 None => means.look_up = true,
@@ -119,11 +128,11 @@ impl Dispatcher {
     }
 
     /// The right to put the same request once more to a provider in doubt that knows it by its
-    /// key, and until when it does; none where there is no such provider, or it can't be asked now.
+    /// key; none where there is no such provider, or it can't be asked now.
     ///
     /// What counts is what was recorded as the request began: what the provider takes by now says
     /// nothing of a request that an earlier agent made without a key.
-    fn same_request(&self, delivery: &Delivery) -> Option<(Choice, SystemTime)> {
+    fn same_request(&self, delivery: &Delivery) -> Option<(Choice, Request)> {
         let (now, today) = (Instant::now(), self.clock.now());
         let snapshot = self.registry.snapshot();
         let run = Run {
@@ -133,27 +142,19 @@ impl Dispatcher {
             paused: Vec::new(),
             again: true,
         };
-        // Once a recipient has left it, the same request can't be made any more.
-        let changed = delivery.history.iter().rev().find(|past| past.end == PastEnd::Recipients);
-        let changed = changed.map_or(0, |past| past.number);
-        let same = || delivery.doubts().filter(|past| past.number > changed);
         let mut healthy = snapshot.tiers.iter().flat_map(|tier| &tier.entries);
         healthy.find_map(|entry| {
-            let there = same().filter(|past| past.provider == entry.id);
-            let key_until = there.filter_map(|past| past.key_until).max()?;
-            let knows = || knows_key(&entry.provider.capabilities(), key_until, today);
-            if !knows() || self.denial(&run, entry, now).is_some() {
+            let known = || known_there(delivery, &entry.id, &entry.provider.capabilities(), today);
+            if known().is_none() || self.denial(&run, entry, now).is_some() {
                 return None;
             }
             let permit = self.registry.permit(entry, delivery, false, now)?;
             // An agent that takes no keys may have joined before the permit was for it.
-            if !knows() {
-                return None;
-            }
+            let request = known()?;
             self.count_try(&run, entry, now);
             let why = "the same request again, by its idempotency key: it is in doubt there";
             let reason = self.explain(&run, &snapshot, entry, why, now);
-            Some((Choice { permit, reason }, key_until))
+            Some((Choice { permit, reason }, request))
         })
     }
 
@@ -163,18 +164,17 @@ impl Dispatcher {
         &self,
         delivery: &Delivery,
         mut choice: Choice,
-        key_until: SystemTime,
+        request: Request,
         until: SystemTime,
         log: &dyn AttemptLog,
     ) -> Result<Verdict, LogError> {
         let mut repeated = Attempt {
             possible_duplicate: false,
-            key_until: Some(key_until),
-            ..attempt(delivery, &choice, self.clock.now())
+            ..attempt(delivery, &choice, Some(request), self.clock.now())
         };
         log.begin(&repeated).await?;
         // The commit may have taken long.
-        let left = key_until.duration_since(self.clock.now()).unwrap_or_default();
+        let left = request.key_until.duration_since(self.clock.now()).unwrap_or_default();
         repeated.timeout = repeated.timeout.min(left);
         let outcome = if left < WORTH_ASKING {
             let why = "its key was about to be forgotten once the attempt was recorded";
@@ -192,6 +192,7 @@ impl Dispatcher {
                     id: repeated.id,
                     number: repeated.number,
                     provider: repeated.provider.clone(),
+                    request: repeated.request,
                     end,
                     possible_duplicate: false,
                     key_until: repeated.key_until,
@@ -203,6 +204,28 @@ impl Dispatcher {
         log.end(&repeated, &outcome, &transition).await?;
         Ok(verdict(repeated, outcome, transition))
     }
+}
+
+/// The request in doubt at the chosen provider that it still knows by its key: made again, it sends
+/// nothing twice.
+pub(super) fn known_request(
+    delivery: &Delivery,
+    choice: &Choice,
+    now: SystemTime,
+) -> Option<Request> {
+    let provider = choice.permit.provider();
+    known_there(delivery, choice.permit.provider_id(), &provider.capabilities(), now)
+}
+
+fn known_there(
+    delivery: &Delivery,
+    provider: &crate::ProviderId,
+    capabilities: &Capabilities,
+    now: SystemTime,
+) -> Option<Request> {
+    let past = delivery.request_in_doubt(provider)?;
+    let request = Request { number: past.request, key_until: past.key_until? };
+    knows_key(capabilities, request.key_until, now).then_some(request)
 }
 
 /// Whether a provider still knows a request by its key for long enough to be asked again. Longer
@@ -218,6 +241,7 @@ fn asked_about(delivery: &Delivery, past: &PastAttempt) -> Attempt {
         id: past.id,
         number: past.number,
         provider: past.provider.clone(),
+        request: past.request,
         delivery: delivery.id,
         message: delivery.message(),
         session: None,

@@ -18,7 +18,10 @@ use tokio::time::Instant;
 
 pub use verdict::{Deferral, Verdict};
 
-use self::choose::{Choice, Nobody, Run};
+use self::{
+    choose::{Choice, Nobody, Run},
+    clarify::Request,
+};
 use crate::{
     Attempt, AttemptId, AttemptLog, Cause, Clock, Delivery, Doubt, Email, Failure, LogError,
     Outcome, PastAttempt, Permit, Registry, Scope, SendError, Transition,
@@ -148,7 +151,9 @@ impl Dispatcher {
             if poisonous {
                 choice.permit.quarantine();
             }
-            let attempt = attempt(&run.delivery, &choice, self.clock.now());
+            let now = self.clock.now();
+            let known = clarify::known_request(&run.delivery, &choice, now);
+            let attempt = attempt(&run.delivery, &choice, known, now);
             log.begin(&attempt).await?;
             let outcome = offer(&choice.permit, &run.delivery.email, &attempt).await;
             choice.permit.finish(&outcome);
@@ -307,22 +312,34 @@ impl Dispatcher {
     }
 }
 
-fn attempt(delivery: &Delivery, choice: &Choice, now: SystemTime) -> Attempt {
+/// An attempt at the chosen provider; `known` is the request that it makes again, if it does.
+fn attempt(
+    delivery: &Delivery,
+    choice: &Choice,
+    known: Option<Request>,
+    now: SystemTime,
+) -> Attempt {
     // Asked only now that the permit has settled which agent it goes to.
     let capabilities = choice.permit.provider().capabilities();
     let key_life = capabilities.key_life.min(LONGEST_KEY_LIFE);
+    let number = delivery.next_number();
+    let (request, key_until) = match known {
+        Some(Request { number, key_until }) => (number, Some(key_until)),
+        None => (number, capabilities.idempotent.then(|| now + key_life)),
+    };
     Attempt {
         id: AttemptId::new(),
         delivery: delivery.id,
         message: delivery.message(),
-        number: delivery.next_number(),
+        number,
         provider: choice.permit.provider_id().clone(),
+        request,
         session: choice.permit.session().cloned(),
         epoch: delivery.epoch,
         reason: choice.reason.clone(),
         on_doubt: delivery.on_doubt,
         possible_duplicate: delivery.was_perhaps_sent(),
-        key_until: capabilities.idempotent.then(|| now + key_life),
+        key_until,
         started_at: now,
         timeout: choice.permit.timeout(),
     }
@@ -374,6 +391,7 @@ fn remember(run: &mut Run, attempt: &Attempt, outcome: &Outcome, now: SystemTime
             id: attempt.id,
             number: attempt.number,
             provider: attempt.provider.clone(),
+            request: attempt.request,
             end,
             possible_duplicate: attempt.possible_duplicate,
             key_until: attempt.key_until,

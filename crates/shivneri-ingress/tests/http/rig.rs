@@ -196,6 +196,7 @@ impl Rig {
             delivery: delivery.id,
             epoch: delivery.epoch,
             number: delivery.next_number(),
+            request: delivery.next_number(),
             reason: "the only one".to_owned(),
             started_at: std::time::SystemTime::now(),
             ..Attempt::single(&delivery.email, provider.parse().unwrap())

@@ -55,28 +55,30 @@ pub async fn an_attempt_open_at_a_crash_is_in_doubt_until_evidence_comes(subject
     assert_whole(&spool).await;
 }
 
-/// Only as long as it lives may the same request be put again.
+/// Only as long as it lives may the same request be put again, under the key it had.
 pub async fn how_long_a_key_lives_is_known_to_later_leases(subject: &dyn Subject) {
     let (spool, now) = (subject.open().await, now());
     let mut delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
     let lives = [Some(now + seconds(60)), None, Some(now + seconds(90))];
     let until = now + seconds(1);
     for key_until in &lives[..2] {
-        let keyed = Attempt { key_until: *key_until, ..attempt(&delivery, "alpha") };
+        let keyed = Attempt { key_until: *key_until, request: 1, ..attempt(&delivery, "alpha") };
         spool.begin(&keyed).await.expect("it is recorded");
         let wait = Transition::Ask { at: until, until };
         spool.end(&keyed, &doubtful(), &wait).await.expect("it is closed");
         delivery = lease_one(&spool, until).await;
     }
     let known = |delivery: &Delivery| -> Vec<_> {
-        delivery.history.iter().map(|past| past.key_until).collect()
+        delivery.history.iter().map(|past| (past.request, past.key_until)).collect()
     };
-    assert_eq!(known(&delivery), lives[..2]);
+    assert_eq!(known(&delivery), [(1, lives[0]), (1, lives[1])]);
     let open = Attempt { key_until: lives[2], ..attempt(&delivery, "alpha") };
     spool.begin(&open).await.expect("it is recorded");
     let Some(spool) = subject.crash(spool).await else { return };
     let delivery = lease_one(&spool, now + seconds(600)).await;
-    assert_eq!(known(&delivery), lives);
+    assert_eq!(known(&delivery), [(1, lives[0]), (1, lives[1]), (3, lives[2])]);
+    let found = spool.attempt(open.id).await.expect("it can be read").expect("it is in doubt");
+    assert_eq!(found.attempt, open);
 }
 
 /// Whatever ends it afterwards.

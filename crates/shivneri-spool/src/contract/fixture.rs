@@ -110,6 +110,7 @@ pub fn attempt(delivery: &Delivery, provider: &str) -> Attempt {
         message: delivery.message(),
         number: delivery.next_number(),
         provider: provider.parse().expect("the fixture's names are valid"),
+        request: delivery.next_number(),
         session: None,
         epoch: delivery.epoch,
         reason: "the only one".into(),

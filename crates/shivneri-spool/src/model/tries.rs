@@ -125,14 +125,17 @@ pub(crate) fn history<'a>(
     for one in tries {
         let Some(end) = &one.end else { continue };
         let remembered = match end.past {
-            Some(past) if one.attempt.number > part.forgiven => past,
-            Some(_) | None => PastEnd::Uncounted,
+            _ if one.attempt.number <= part.forgiven => PastEnd::Uncounted,
+            Some(past) => past,
+            // Accepted, and still to be sent: these are the recipients that it did not take.
+            None => PastEnd::Recipients,
         };
         doubts += u32::from(matches!(remembered, PastEnd::InDoubt(_)));
         past.push(PastAttempt {
             id: one.attempt.id,
             number: one.attempt.number,
             provider: one.attempt.provider.clone(),
+            request: one.attempt.request,
             end: remembered,
             possible_duplicate: one.attempt.possible_duplicate,
             key_until: one.attempt.key_until,
@@ -146,6 +149,7 @@ pub(crate) fn history<'a>(
             id: AttemptId::from_uuid(Uuid::nil()),
             number: 0,
             provider: provider.clone(),
+            request: 0,
             end: PastEnd::InDoubt(Doubt::Strong),
             possible_duplicate: false,
             // Its key was the whole part's: with fewer recipients the request is another one.

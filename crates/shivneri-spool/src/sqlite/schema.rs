@@ -11,10 +11,12 @@ use crate::OpenError;
 const STEPS: [&str; 2] = [
     include_str!("schema.sql"),
     // Until when evidence about a doubt is asked for, and doubts that a person has overruled; until
-    // when an attempt's key lives.
+    // when an attempt's key lives, and the attempt that first made its request: its own number where
+    // that is absent.
     "ALTER TABLE deliveries ADD COLUMN asking INTEGER;
      ALTER TABLE deliveries ADD COLUMN overruled INTEGER NOT NULL DEFAULT 0;
-     ALTER TABLE attempts ADD COLUMN key_until INTEGER",
+     ALTER TABLE attempts ADD COLUMN key_until INTEGER;
+     ALTER TABLE attempts ADD COLUMN request INTEGER",
 ];
 
 /// The writing connection, on the newest schema.

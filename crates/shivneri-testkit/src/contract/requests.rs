@@ -132,7 +132,8 @@ pub async fn the_request_is_the_same_each_time(subject: &dyn Subject) {
     let first = Attempt { timeout: PATIENT, ..Attempt::single(&email, provider.id().clone()) };
     let mut second = first.clone();
     if provider.capabilities().idempotent {
-        second = Attempt { id: AttemptId::new(), number: 2, possible_duplicate: true, ..second };
+        let (id, number, request) = (AttemptId::new(), 2, first.request);
+        second = Attempt { id, number, request, possible_duplicate: true, ..second };
     }
     for attempt in [first, second] {
         // Another provider each time: what one instance remembers must not matter.

@@ -56,6 +56,7 @@ pub(crate) fn encode_attempt(attempt: &Attempt) -> wire::Attempt {
             attempt.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         ),
         timeout_ms: u32::try_from(attempt.timeout.as_millis()).unwrap_or(u32::MAX),
+        request: attempt.request,
     }
 }
 
@@ -87,6 +88,7 @@ pub(crate) fn decode_attempt(
         message: MessageId::from_uuid(uuid("message", &from.message)?),
         number: from.number,
         provider: provider.clone(),
+        request: if from.request == 0 { from.number } else { from.request },
         session: None,
         epoch: 0,
         reason: String::new(),
@@ -116,6 +118,7 @@ mod tests {
             on_doubt: OnDoubt::Hold,
             possible_duplicate: true,
             number: 3,
+            request: 2,
             ..Attempt::single(&email, "acme".parse().unwrap())
         }
     }
@@ -131,6 +134,15 @@ mod tests {
     fn an_attempt_for_another_account_is_refused() {
         let read = decode_attempt(Some(encode_attempt(&attempt())), &"other".parse().unwrap());
         assert!(read.unwrap_err().to_string().contains("idempotency_key"));
+    }
+
+    #[test]
+    fn a_request_without_a_number_is_the_attempts_own() {
+        let sent = Attempt { request: 3, ..attempt() };
+        let silent = wire::Attempt { request: 0, ..encode_attempt(&sent) };
+        assert_eq!(decode_attempt(Some(silent), &sent.provider).unwrap(), sent);
+        let other = wire::Attempt { request: 0, ..encode_attempt(&attempt()) };
+        assert!(decode_attempt(Some(other), &sent.provider).is_err(), "its key is another");
     }
 
     #[test]

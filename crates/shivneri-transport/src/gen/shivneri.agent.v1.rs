@@ -219,7 +219,7 @@ pub struct Attempt {
     /// Counts from 1 within the delivery.
     #[prost(uint32, tag = "4")]
     pub number: u32,
-    /// The same for every attempt of the delivery at this account.
+    /// The same for every attempt that makes the same request at this account.
     #[prost(string, tag = "5")]
     pub idempotency_key: ::prost::alloc::string::String,
     #[prost(enumeration = "OnDoubt", tag = "6")]
@@ -233,6 +233,9 @@ pub struct Attempt {
     /// From the offer's arrival to the end of the send.
     #[prost(uint32, tag = "9")]
     pub timeout_ms: u32,
+    /// The number of the attempt that first made this request at this account; 0: its own number.
+    #[prost(uint32, tag = "10")]
+    pub request: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Offer {

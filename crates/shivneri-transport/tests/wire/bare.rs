@@ -163,6 +163,7 @@ pub(crate) fn offer(email: &Email, on_doubt: OnDoubt) -> Offer {
             idempotency_key: attempt.idempotency_key(),
             on_doubt: on_doubt.into(),
             possible_duplicate: false,
+            request: attempt.request,
             started_at_ms: 0,
             timeout_ms: 10_000,
         }),

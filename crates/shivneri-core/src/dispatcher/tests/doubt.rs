@@ -7,6 +7,7 @@ fn in_doubt(delivery: &mut Delivery, provider: &str, doubt: Doubt, possible_dupl
         id: AttemptId::new(),
         number,
         provider: provider.parse().unwrap(),
+        request: number,
         end: PastEnd::InDoubt(doubt),
         possible_duplicate,
         key_until: None,

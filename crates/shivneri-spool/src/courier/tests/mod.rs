@@ -1,5 +1,6 @@
 mod asking;
 mod held;
+mod keys;
 mod late;
 mod stopping;
 
