@@ -33,6 +33,15 @@ fn a_seed_that_is_printed_gives_the_trace_it_gives_among_others() {
     assert!(among.starts_with("2 seeds, 0 failed; "), "{among}");
 }
 
+/// A resend was repeated by its key, and the repetition was the one that was taken.
+#[test]
+fn what_repeats_a_marked_resend_is_marked() {
+    for seed in [4621, 5160, 6166, 7367] {
+        let found = lines(seed);
+        assert!(found.len() == 1, "{found:#?}");
+    }
+}
+
 /// An offer was on its way out when the server let go of the agent's connection.
 #[test]
 fn an_agent_may_be_asked_in_the_moment_of_its_death() {

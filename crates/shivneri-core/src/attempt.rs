@@ -47,6 +47,9 @@ pub struct Attempt {
     pub on_doubt: OnDoubt,
     /// Whether an earlier attempt is in doubt, so that this one may double it.
     pub possible_duplicate: bool,
+    /// Whether it makes an earlier request again only to learn what became of it, by its key. It sends
+    /// nothing a second time, and is marked as what it repeats is.
+    pub repetition: bool,
     /// Until when the provider knows this request by its key, so that the same one again sends
     /// nothing twice; none where it was begun without a key that the provider takes. Who makes a
     /// request again takes over its key's time as well: no key lives longer by that.
@@ -67,6 +70,17 @@ impl Attempt {
         format!("{}-{}-{}", self.delivery, self.provider, self.request)
     }
 
+    /// Whether it is one more mail that may double an earlier one: marked, and no repetition.
+    pub fn may_double(&self) -> bool {
+        self.possible_duplicate && !self.repetition
+    }
+
+    /// Whether both make one request of the same account.
+    pub fn is_same_request(&self, other: &Self) -> bool {
+        (self.delivery, self.request, &self.provider)
+            == (other.delivery, other.request, &other.provider)
+    }
+
     /// A first attempt for an email outside any queue, as tests and probes make.
     pub fn single(email: &crate::Email, provider: ProviderId) -> Self {
         Self {
@@ -81,6 +95,7 @@ impl Attempt {
             reason: String::new(),
             on_doubt: OnDoubt::default(),
             possible_duplicate: false,
+            repetition: false,
             key_until: None,
             started_at: email.date(),
             timeout: Self::DEFAULT_TIMEOUT,

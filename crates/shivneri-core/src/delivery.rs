@@ -91,7 +91,7 @@ impl Delivery {
         let strong = self.history.iter().position(|past| past.doubt() == Some(Doubt::Strong));
         strong.map_or(0, |at| {
             let after = self.history[at + 1..].iter();
-            after.filter(|past| past.possible_duplicate && past.doubt().is_some()).count() as u32
+            after.filter(|past| !past.repetition && past.doubt().is_some()).count() as u32
         })
     }
 
@@ -104,12 +104,14 @@ impl Delivery {
     /// a repetition goes to a provider that knows it by its key, so it begins no doubt of its own.
     pub fn doubt_since(&self) -> Option<(SystemTime, u32)> {
         let first = self.history.iter().position(|past| past.doubt().is_some())?;
-        let root =
-            self.history.iter().enumerate().rev().find(|(at, past)| {
-                past.doubt().is_some() && (past.possible_duplicate || *at == first)
-            });
+        let root = self
+            .history
+            .iter()
+            .enumerate()
+            .rev()
+            .find(|(at, past)| past.doubt().is_some() && (!past.repetition || *at == first));
         root.map(|(at, past)| {
-            let repeated = self.history[at + 1..].iter().filter(|past| !past.possible_duplicate);
+            let repeated = self.history[at + 1..].iter().filter(|past| past.repetition);
             (past.ended_at, repeated.count() as u32)
         })
     }
@@ -151,6 +153,8 @@ pub struct PastAttempt {
     pub end: PastEnd,
     /// Whether it went out while an earlier one was in doubt.
     pub possible_duplicate: bool,
+    /// Whether it only made an earlier request again, to learn what became of it.
+    pub repetition: bool,
     /// Until when its provider knows it by its key, if at all.
     pub key_until: Option<SystemTime>,
     /// When it ended.

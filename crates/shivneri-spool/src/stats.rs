@@ -18,7 +18,8 @@ pub struct Stats {
     pub open_attempts: u64,
     /// Attempts that ended in doubt and that nothing has settled.
     pub doubtful_attempts: u64,
-    /// Attempts ever begun while an earlier one of the delivery was in doubt.
+    /// Attempts ever begun while an earlier one of the delivery was in doubt, without the repetitions
+    /// of a request by its key.
     pub possible_duplicates: u64,
     /// Mail known to have been taken twice, of the possible duplicates.
     pub confirmed_duplicates: u64,

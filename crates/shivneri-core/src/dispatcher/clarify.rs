@@ -168,8 +168,14 @@ impl Dispatcher {
         until: SystemTime,
         log: &dyn AttemptLog,
     ) -> Result<Verdict, LogError> {
+        let provider = choice.permit.provider_id();
+        let mut same = delivery
+            .doubts()
+            .filter(|past| (past.request, &past.provider) == (request.number, provider));
+        let is_marked = same.any(|past| past.possible_duplicate);
         let mut repeated = Attempt {
-            possible_duplicate: false,
+            possible_duplicate: is_marked,
+            repetition: true,
             ..attempt(delivery, &choice, Some(request), self.clock.now())
         };
         log.begin(&repeated).await?;
@@ -194,7 +200,8 @@ impl Dispatcher {
                     provider: repeated.provider.clone(),
                     request: repeated.request,
                     end,
-                    possible_duplicate: false,
+                    possible_duplicate: repeated.possible_duplicate,
+                    repetition: true,
                     key_until: repeated.key_until,
                     ended_at: now,
                 });
@@ -249,6 +256,7 @@ fn asked_about(delivery: &Delivery, past: &PastAttempt) -> Attempt {
         reason: String::new(),
         on_doubt: delivery.on_doubt,
         possible_duplicate: past.possible_duplicate,
+        repetition: past.repetition,
         key_until: past.key_until,
         started_at: past.ended_at,
         timeout: LOOK_UP,

@@ -339,6 +339,7 @@ fn attempt(
         reason: choice.reason.clone(),
         on_doubt: delivery.on_doubt,
         possible_duplicate: delivery.was_perhaps_sent(),
+        repetition: false,
         key_until,
         started_at: now,
         timeout: choice.permit.timeout(),
@@ -394,6 +395,7 @@ fn remember(run: &mut Run, attempt: &Attempt, outcome: &Outcome, now: SystemTime
             request: attempt.request,
             end,
             possible_duplicate: attempt.possible_duplicate,
+            repetition: attempt.repetition,
             key_until: attempt.key_until,
             ended_at: now,
         });

@@ -116,6 +116,7 @@ pub fn attempt(delivery: &Delivery, provider: &str) -> Attempt {
         reason: "the only one".into(),
         on_doubt: delivery.on_doubt,
         possible_duplicate: delivery.was_perhaps_sent(),
+        repetition: false,
         key_until: None,
         started_at: now(),
         timeout: Attempt::DEFAULT_TIMEOUT,

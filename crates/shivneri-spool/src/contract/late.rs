@@ -124,17 +124,25 @@ pub async fn the_holder_of_a_lease_clears_up_its_doubt_once(subject: &dyn Subjec
     assert_whole(&spool).await;
 }
 
-/// Where the later one was marked as a possible duplicate; the same request by its key is none.
+/// Where the later one was marked as a possible duplicate; the same request by its key is none,
+/// though it is marked as well.
 pub async fn a_second_acceptance_is_a_confirmed_duplicate(subject: &dyn Subject) {
     let (spool, now) = (subject.open().await, now());
     let confirmed =
         async || spool.stats().await.expect("the spool can be read").confirmed_duplicates;
-    for (by_key, under_way, expected) in [(true, false, 0), (false, false, 1), (false, true, 2)] {
+    for (by_key, under_way, expected) in
+        [(true, false, 0), (true, true, 0), (false, false, 1), (false, true, 2)]
+    {
         let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
         let doubt = Transition::Doubt { until: now };
         let first = try_once(&spool, &delivery, &doubtful(), &doubt).await;
         let again = lease_one(&spool, now).await;
-        let second = Attempt { possible_duplicate: !by_key, ..attempt(&again, "alpha") };
+        let second = attempt(&again, "alpha");
+        let second = if by_key {
+            Attempt { request: first.request, repetition: true, ..second }
+        } else {
+            second
+        };
         spool.begin(&second).await.expect("it is recorded");
         let late = async || {
             let amended = spool.amend(first.id, &accepted(), &Transition::Accepted).await;
@@ -149,6 +157,8 @@ pub async fn a_second_acceptance_is_a_confirmed_duplicate(subject: &dyn Subject)
         }
         assert_eq!(confirmed().await, expected);
     }
+    let stats = spool.stats().await.expect("the spool can be read");
+    assert_eq!(stats.possible_duplicates, 2, "a repetition is not one more mail");
     assert_whole(&spool).await;
 }
 

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use shivneri_core::{Awaiting, Delivery, Lane, OnDoubt, Transition, decision, draft::Draft};
+use shivneri_core::{
+    Attempt, Awaiting, Delivery, Lane, OnDoubt, Transition, decision, draft::Draft,
+};
 
 use super::{Subject, fixture::*};
 use crate::{Park, Spool, Status};
@@ -194,6 +196,19 @@ pub async fn a_doubt_to_be_resent_needs_no_decision_until_its_resends_are_used_u
         let overdue = spool.lease_overdue(9, now).await.expect("it can be read");
         assert_eq!(overdue.len(), usize::from(resent == 2), "after {resent} resends");
         assert!(overdue.iter().all(|delivery| delivery.message() == id));
+    }
+    accept(&spool, &draft(&["b@example.org"]), now).await;
+    for _ in 0..4 {
+        // A resend that is repeated under its key, and marked as the resend is.
+        let delivery = lease_one(&spool, now).await;
+        let resend = delivery.next_number().min(2);
+        let repetition = delivery.next_number() > 2;
+        let again = Attempt { request: resend, repetition, ..attempt(&delivery, "alpha") };
+        spool.begin(&again).await.expect("it is recorded");
+        let wait = Transition::Doubt { until: now };
+        spool.end(&again, &doubtful(), &wait).await.expect("it is closed");
+        let overdue = spool.lease_overdue(9, now).await.expect("it can be read");
+        assert!(overdue.is_empty(), "it was sent again once");
     }
 }
 

@@ -182,7 +182,7 @@ impl Book {
         lease.part.resent |= attempt.possible_duplicate;
         lease.part.state = Status::Queued;
         let (row, number) = (lease.key >> PART_BITS, lease.part.number);
-        self.possible_duplicates += u64::from(attempt.possible_duplicate);
+        self.possible_duplicates += u64::from(attempt.may_double());
         if let Some(message) = self.messages.get_mut(&row) {
             message.tries.push(Try { attempt: attempt.clone(), end: None });
             for part in message.parts.iter_mut().filter(|part| part.number == number) {
@@ -206,7 +206,12 @@ impl Book {
         lease.open = None;
         lease.part.provider = Some(attempt.provider.clone());
         let doubts = u32::from(end.is_in_doubt());
-        self.confirmed_duplicates += u64::from(lease.settled && end.doubles(attempt));
+        if lease.settled
+            && let Some(message) = self.messages.get(&(lease.key >> PART_BITS))
+        {
+            let tries = message.tries_of(attempt.delivery);
+            self.confirmed_duplicates += u64::from(end.is_double_of(attempt, tries));
+        }
         self.close(lease.key, attempt.id, end);
         if let Some(until) = pause::asked_for(outcome, now) {
             let place = (Shelf::Pauses, attempt.provider.as_str().to_owned());

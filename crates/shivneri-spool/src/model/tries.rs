@@ -49,23 +49,29 @@ impl End {
         matches!(self.past, Some(PastEnd::InDoubt(_)))
     }
 
-    /// Whether this end of the attempt is a second acceptance, where an earlier attempt of the
-    /// delivery is known to have been accepted. The same request repeated by its key is none.
+    /// Whether this end of the attempt is a second acceptance, where another delivery's attempt may
+    /// have been the first.
     pub(crate) fn doubles(&self, attempt: &Attempt) -> bool {
         self.past.is_none() && attempt.possible_duplicate
     }
 
-    /// The same among the delivery's attempts, whichever came first.
+    /// Whether by this end of the attempt the delivery is known to have been taken once more. The
+    /// same request made again is the same mail; of two requests the later one is marked, unless
+    /// evidence has shown since that it was the only one.
     pub(crate) fn is_double_of<'a>(
         &self,
         attempt: &Attempt,
         tries: impl IntoIterator<Item = &'a Try>,
     ) -> bool {
-        let accepted = |one: &Try| one.end.as_ref().is_some_and(|end| end.past.is_none());
-        let mut others = tries.into_iter().filter(|one| one.attempt.id != attempt.id);
-        others.any(|one| {
-            let later = if one.attempt.number > attempt.number { &one.attempt } else { attempt };
-            accepted(one) && self.doubles(later)
+        let accepted = |one: &&Try| one.end.as_ref().is_some_and(|end| end.past.is_none());
+        let others = tries.into_iter().filter(|one| one.attempt.id != attempt.id);
+        let taken: Vec<&Attempt> = others.filter(accepted).map(|one| &one.attempt).collect();
+        if self.past.is_some() || taken.iter().any(|one| one.is_same_request(attempt)) {
+            return false;
+        }
+        taken.iter().any(|one| {
+            let later = if one.request > attempt.request { one } else { attempt };
+            later.possible_duplicate
         })
     }
 }
@@ -138,6 +144,7 @@ pub(crate) fn history<'a>(
             request: one.attempt.request,
             end: remembered,
             possible_duplicate: one.attempt.possible_duplicate,
+            repetition: one.attempt.repetition,
             key_until: one.attempt.key_until,
             ended_at: end.at,
         });
@@ -152,6 +159,7 @@ pub(crate) fn history<'a>(
             request: 0,
             end: PastEnd::InDoubt(Doubt::Strong),
             possible_duplicate: false,
+            repetition: false,
             // Its key was the whole part's: with fewer recipients the request is another one.
             key_until: None,
             ended_at: part.changed_at,

@@ -31,8 +31,8 @@ const ENDED_DOUBTS: &str = "SELECT d.lane, d.key FROM deliveries d \
      INDEXED BY deliveries_doubtful \
      WHERE d.state < 10 AND d.doubts > 0 AND coalesce(d.asking + 20000000, d.due) <= ?1 AND d.deadline > ?1 AND ( \
        (SELECT m.on_doubt FROM messages m WHERE m.row = d.key >> 12) = ?2 \
-       OR (SELECT count(*) FROM attempts a WHERE a.delivery = d.key AND a.possible_duplicate > 0 \
-           AND a.past IN (0, 2, 4, 5) AND a.number > d.forgiven AND a.number > CASE \
+       OR (SELECT count(*) FROM attempts a WHERE a.delivery = d.key AND a.repetition = 0 \
+           AND a.past IN (4, 5) AND a.number > d.forgiven AND a.number > CASE \
              WHEN d.doubts > (SELECT count(*) FROM attempts o WHERE o.delivery = d.key \
                               AND o.past IN (4, 5) AND o.number > d.forgiven) THEN 0 \
              ELSE (SELECT min(s.number) FROM attempts s WHERE s.delivery = d.key \

@@ -11,12 +11,13 @@ use crate::OpenError;
 const STEPS: [&str; 2] = [
     include_str!("schema.sql"),
     // Until when evidence about a doubt is asked for, and doubts that a person has overruled; until
-    // when an attempt's key lives, and the attempt that first made its request: its own number where
-    // that is absent.
+    // when an attempt's key lives, the attempt that first made its request (its own number where that is
+    // absent), and whether it only repeats it.
     "ALTER TABLE deliveries ADD COLUMN asking INTEGER;
      ALTER TABLE deliveries ADD COLUMN overruled INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE attempts ADD COLUMN key_until INTEGER;
-     ALTER TABLE attempts ADD COLUMN request INTEGER",
+     ALTER TABLE attempts ADD COLUMN request INTEGER;
+     ALTER TABLE attempts ADD COLUMN repetition INTEGER NOT NULL DEFAULT 0",
 ];
 
 /// The writing connection, on the newest schema.

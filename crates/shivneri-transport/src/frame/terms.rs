@@ -94,6 +94,7 @@ pub(crate) fn decode_attempt(
         reason: String::new(),
         on_doubt,
         possible_duplicate: from.possible_duplicate,
+        repetition: false,
         key_until: None,
         started_at,
         timeout: Duration::from_millis(from.timeout_ms.into()),

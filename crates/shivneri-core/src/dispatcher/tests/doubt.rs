@@ -10,6 +10,7 @@ fn in_doubt(delivery: &mut Delivery, provider: &str, doubt: Doubt, possible_dupl
         request: number,
         end: PastEnd::InDoubt(doubt),
         possible_duplicate,
+        repetition: false,
         key_until: None,
         ended_at: SystemTime::now(),
     });
@@ -113,6 +114,19 @@ async fn after_strong_doubt_it_is_sent_again_twice_at_most() {
     }
     let verdict = dispatcher.dispatch(&delivery, &()).await.unwrap();
     assert_eq!(verdict, Verdict::InDoubt { until: None });
+}
+
+#[test]
+fn repetitions_of_a_resend_use_up_no_resend() {
+    let mut delivery = delivery();
+    in_doubt(&mut delivery, "a", Doubt::Strong, false);
+    for again in [false, true, true, true] {
+        in_doubt(&mut delivery, "a", Doubt::Strong, true);
+        delivery.history.last_mut().unwrap().repetition = again;
+    }
+    assert_eq!((delivery.resends_after_strong_doubt(), delivery.history.len()), (1, 5));
+    let (since, repeated) = delivery.doubt_since().unwrap();
+    assert_eq!((since, repeated), (delivery.history[1].ended_at, 3));
 }
 
 #[tokio::test]

@@ -65,6 +65,7 @@ async fn a_lone_providers_second_unexplained_rejection_is_final() {
         request: 1,
         end: PastEnd::Unexplained,
         possible_duplicate: false,
+        repetition: false,
         key_until: None,
         ended_at: SystemTime::now(),
     });
@@ -323,6 +324,7 @@ fn in_past(delivery: &mut Delivery, end: PastEnd) {
         request: 1,
         end,
         possible_duplicate: false,
+        repetition: false,
         key_until: None,
         ended_at: SystemTime::now(),
     });

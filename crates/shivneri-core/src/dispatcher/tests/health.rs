@@ -12,6 +12,7 @@ fn poisonous() -> Delivery {
         request: 1,
         end: PastEnd::Unavailable,
         possible_duplicate: false,
+        repetition: false,
         key_until: None,
         ended_at: SystemTime::now() - Duration::from_secs(60),
     };
@@ -66,6 +67,7 @@ async fn a_burst_of_unexplained_rejections_is_not_believed() {
             request: 1,
             end: PastEnd::Unexplained,
             possible_duplicate: false,
+            repetition: false,
             key_until: None,
             ended_at: SystemTime::now(),
         });

@@ -3,13 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shivneri_core::{Capabilities, Doubt, Failure, Receipt, Scope, SendError};
+use shivneri_core::{Capabilities, Doubt, Failure, Receipt, Scope, SendError, Transition};
 use shivneri_testkit::{ScriptedProvider, Step};
 
 use super::{Post, to_b};
 use crate::{
-    Change, Duplicates, Evidence, MessageRecord, Sighting, Status,
-    contract::fixture::{draft, seconds},
+    Amended, Change, Duplicates, Evidence, MessageRecord, Sighting, Status,
+    contract::fixture::{accepted, draft, seconds},
 };
 
 fn strong() -> SendError {
@@ -106,6 +106,28 @@ async fn a_request_keeps_its_key_from_its_doubt_to_its_resends() {
     assert_eq!(alpha.accepted().len(), 1, "the key kept its resend from being a second mail");
     let keys = keys(&alpha);
     assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_repetition_of_a_resend_is_marked_as_that_is_and_counts_for_no_other() {
+    let post = Post::new();
+    let without = Capabilities::default();
+    let alpha = post.add(with_keys(seconds(86_400)).with_capabilities(without), 8);
+    let lost = || Step::AcceptThenFail(strong());
+    alpha.script([lost(), lost(), Step::Fail(strong()), Step::Fail(strong())]);
+    let id = post.accept(&to_b()).await;
+    alpha.has_accepted(1).await;
+    alpha.set_capabilities(Capabilities { idempotent: true, ..Capabilities::default() });
+    let record = post.until(id, Status::Accepted).await;
+    let marks: Vec<_> = record.attempts.iter().map(|one| one.possible_duplicate).collect();
+    assert_eq!(marks, [false, true, true, true, true]);
+    let keys = keys(&alpha);
+    assert!(keys[0] != keys[1] && keys[2..].iter().all(|key| *key == keys[1]), "{keys:?}");
+    let stats = post.spool.stats().await.unwrap();
+    assert_eq!((stats.possible_duplicates, stats.confirmed_duplicates), (1, 0));
+    let first = post.spool.amend(record.attempts[0].id, &accepted(), &Transition::Accepted).await;
+    assert_eq!(first.unwrap(), Amended::Closed);
+    assert_eq!(post.spool.stats().await.unwrap().confirmed_duplicates, 1, "two, for two requests");
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ impl Ledger<'_> {
         if was_scheduled {
             rows::unschedule(self.conn, key)?;
         }
-        self.tally.possible_duplicates += u64::from(attempt.possible_duplicate);
+        self.tally.possible_duplicates += u64::from(attempt.may_double());
         Ok(())
     }
 
@@ -62,7 +62,17 @@ impl Ledger<'_> {
         }
         lease.open = None;
         lease.part.provider = Some(attempt.provider.clone());
-        self.tally.confirmed_duplicates += u64::from(lease.settled && end.doubles(attempt));
+        if lease.settled && end.past.is_none() {
+            let row = lease.key >> PART_BITS;
+            match rows::tries(self.conn, row, attempt.message, &lease.part) {
+                Ok(tries) => {
+                    self.tally.confirmed_duplicates += u64::from(end.is_double_of(attempt, &tries));
+                }
+                // Nobody can tell which other attempt was taken.
+                Err(error) if codes::is_damage(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         let doubts = u32::from(end.is_in_doubt());
         self.carry(lease, Some((outcome, doubts)), transition, attempt.message, now)
     }

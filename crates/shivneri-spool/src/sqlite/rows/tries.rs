@@ -16,7 +16,7 @@ use crate::{
 const TRY: &str = "a.delivery, a.number, a.id, a.provider, a.agent, a.generation, \
      a.journal, a.epoch, a.reason, a.on_doubt, a.possible_duplicate, a.started_at, a.timeout, \
      a.ended_at, a.outcome, a.past, a.detail, a.answer_status, a.answer_text, \
-     a.provider_message_id, a.key_until, coalesce(a.request, a.number)";
+     a.provider_message_id, a.key_until, coalesce(a.request, a.number), a.repetition";
 
 /// An attempt from the columns of [`TRY`].
 pub(in crate::sqlite) fn read_try(
@@ -46,6 +46,7 @@ pub(in crate::sqlite) fn read_try(
         possible_duplicate: row.get(10)?,
         key_until: row.get::<_, Option<i64>>(20)?.map(from_micros),
         request: row.get(21)?,
+        repetition: row.get(22)?,
         started_at: from_micros(row.get(11)?),
         timeout: codes::duration(row.get(12)?),
     };
@@ -98,8 +99,8 @@ pub(in crate::sqlite) fn insert_try(
 ) -> rusqlite::Result<()> {
     const SQL: &str = "INSERT INTO attempts (delivery, number, id, provider, agent, generation, \
          journal, epoch, reason, on_doubt, possible_duplicate, started_at, timeout, key_until, \
-         request, unsettled) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1)";
+         request, repetition, unsettled) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1)";
     let session = attempt.session.as_ref();
     conn.prepare_cached(SQL)?.execute(params![
         key,
@@ -117,6 +118,7 @@ pub(in crate::sqlite) fn insert_try(
         codes::of_duration(attempt.timeout),
         attempt.key_until.map(micros),
         attempt.request,
+        attempt.repetition,
     ])?;
     Ok(())
 }
