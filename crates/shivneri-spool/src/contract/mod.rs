@@ -13,6 +13,7 @@ pub mod leasing;
 pub mod looking;
 pub mod overruling;
 pub mod play;
+pub mod repeating;
 
 use std::sync::Arc;
 
@@ -76,6 +77,8 @@ macro_rules! spool_contract {
             late: a_lease_from_before_late_evidence_is_given_back_as_the_evidence_says,
             late: word_of_some_recipients_is_taken_once_the_resend_has_its_end,
             late: what_a_look_up_finds_deferred_is_due_again,
+            repeating: an_answered_request_leaves_nobody_of_it_in_doubt,
+            repeating: a_late_answer_to_a_request_is_one_to_its_repetitions,
             changing: mail_is_cancelled_only_before_it_is_sent,
             changing: a_cancelled_lease_begins_no_attempt,
             changing: failed_mail_is_requeued_and_doubtful_mail_only_by_word,

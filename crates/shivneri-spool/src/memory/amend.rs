@@ -49,17 +49,24 @@ impl Book {
             provider: &one.attempt.provider,
         };
         let parent = after[at].number;
-        let heir = |(place, part): (usize, &Part)| {
-            let is_open = self.queue.open(part.id).is_some();
-            let own = message.tries_of(part.id);
-            Heir::find(place, part, parent, &one.attempt, own, is_open)
+        let heirs_of = |one: &Try, parts: &[Part]| -> Vec<Heir> {
+            let heir = |(place, part): (usize, &Part)| {
+                let is_open = self.queue.open(part.id).is_some();
+                let own = message.tries_of(part.id);
+                Heir::find(place, part, parent, &one.attempt, own, is_open)
+            };
+            parts.iter().enumerate().filter(|_| has_heirs(one)).filter_map(heir).collect()
         };
-        let heirs: Vec<Heir> =
-            after.iter().enumerate().filter(|_| has_heirs(&one)).filter_map(heir).collect();
+        let heirs = heirs_of(&one, &after);
         if after[at].can_not_take(&late, outcome)
             || heirs::can_not_take(&heirs, &after, &late, outcome)
         {
             return Err(SpoolError::AttemptOpen(delivery));
+        }
+        let settled = self.same_in_doubt(key, &one.attempt, &end);
+        for same in &settled {
+            heirs::settle(&heirs_of(same, &after), &mut after);
+            after[at].settle_doubt(same.attempt.number);
         }
         self.confirmed_duplicates += u64::from(doubled);
         after[at].resent |= one.attempt.possible_duplicate;
@@ -69,6 +76,9 @@ impl Book {
         let (mut woken, again) = heirs::amend(&heirs, &mut after, &late, outcome, transition, now);
         self.confirmed_duplicates += again;
         woken.extend(moved.then_some(delivery));
+        for same in settled {
+            self.close(key, same.attempt.id, end.clone());
+        }
         self.close(key, attempt, end);
         self.rewrite(row, &before, after.clone(), now);
         self.follow(row, &before, &after, &woken, Some(attempt));

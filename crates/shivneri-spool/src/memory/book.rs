@@ -16,7 +16,7 @@ use crate::{
     model::{
         End, Lease, Part, Queue, Try, message, pause,
         queue::{PART_BITS, key_of},
-        tries::interrupted,
+        tries::{self, interrupted},
     },
 };
 
@@ -212,6 +212,10 @@ impl Book {
             let tries = message.tries_of(attempt.delivery);
             self.confirmed_duplicates += u64::from(end.is_double_of(attempt, tries));
         }
+        for same in self.same_in_doubt(lease.key, attempt, &end) {
+            lease.part.settle_doubt(same.attempt.number);
+            self.close(lease.key, same.attempt.id, end.clone());
+        }
         self.close(lease.key, attempt.id, end);
         if let Some(until) = pause::asked_for(outcome, now) {
             let place = (Shelf::Pauses, attempt.provider.as_str().to_owned());
@@ -252,6 +256,13 @@ impl Book {
         if let Some(one) = tries.into_iter().find(|one| one.attempt.id == attempt) {
             one.end = Some(end);
         }
+    }
+
+    /// The attempts in doubt that an acceptance of the same request settles.
+    pub(super) fn same_in_doubt(&self, key: i64, attempt: &Attempt, end: &End) -> Vec<Try> {
+        let message = self.messages.get(&(key >> PART_BITS)).filter(|_| end.past.is_none());
+        let tries = message.into_iter().flat_map(|message| &message.tries);
+        tries::same_in_doubt(attempt, tries).cloned().collect()
     }
 
     fn carry(

@@ -98,6 +98,14 @@ pub(crate) fn amend(
     (moved, doubled)
 }
 
+/// Takes the doubt away from all of them that they inherited of an attempt, whose request has its
+/// answer by another one.
+pub(crate) fn settle(heirs: &[Heir], parts: &mut [Part]) {
+    for heir in heirs {
+        parts[heir.at].settle_doubt(heir.number);
+    }
+}
+
 impl Heir {
     fn late<'a>(&self, late: &Late<'a>) -> Late<'a> {
         Late { number: self.number, other_open: self.is_open, ..*late }

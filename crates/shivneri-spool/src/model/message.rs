@@ -220,10 +220,17 @@ impl Part {
 }
 
 impl Part {
+    /// Takes the doubt away of an attempt that had ended in doubt.
+    pub(crate) fn settle_doubt(&mut self, number: u32) {
+        let doubts = self.doubts_of(number);
+        *doubts = doubts.saturating_sub(1);
+    }
+
     /// Takes the doubt away that the attempt had ended in, if it had.
     pub(super) fn settle(&mut self, late: &Late<'_>) {
-        let doubts = self.doubts_of(late.number);
-        *doubts = doubts.saturating_sub(u32::from(!late.was_open));
+        if !late.was_open {
+            self.settle_doubt(late.number);
+        }
     }
 
     /// The doubts among which an attempt of this number counts.

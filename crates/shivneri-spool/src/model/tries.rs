@@ -115,6 +115,18 @@ impl Part {
     }
 }
 
+/// The other attempts in doubt that made the same request: its answer is the answer to them as well.
+pub(crate) fn same_in_doubt<'a>(
+    attempt: &'a Attempt,
+    tries: impl IntoIterator<Item = &'a Try>,
+) -> impl Iterator<Item = &'a Try> {
+    tries.into_iter().filter(|one| {
+        one.attempt.id != attempt.id
+            && one.attempt.is_same_request(attempt)
+            && one.end.as_ref().is_some_and(End::is_in_doubt)
+    })
+}
+
 /// What is known of an attempt that was open when its server stopped.
 pub(crate) fn interrupted() -> Outcome {
     let failure = Failure::InDoubt(Doubt::Strong);

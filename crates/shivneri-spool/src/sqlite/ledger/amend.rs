@@ -12,6 +12,7 @@ use crate::{
         heirs::{self, Heir, has_heirs},
         message::Late,
         queue::{PART_BITS, key_of},
+        tries,
     },
     sqlite::{
         codes,
@@ -69,6 +70,14 @@ impl Ledger<'_> {
         }
         self.tally.confirmed_duplicates += u64::from(end.is_double_of(&one.attempt, &tries));
         rows::close_try(self.conn, which.key, which.number, &end)?;
+        if end.past.is_none() {
+            for same in tries::same_in_doubt(&one.attempt, &tries) {
+                let inherited = self.heirs(&message, &after, part_number, same)?;
+                heirs::settle(&inherited, &mut after);
+                after[at].settle_doubt(same.attempt.number);
+                rows::close_try(self.conn, which.key, same.attempt.number.into(), &end)?;
+            }
+        }
         // The lease that knew it may have ended with the process before.
         after[at].resent |= one.attempt.possible_duplicate;
         let next_number = after.len() as u16;

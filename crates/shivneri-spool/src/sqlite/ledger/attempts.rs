@@ -7,7 +7,7 @@ use shivneri_core::{Attempt, DeliveryId, MessageId, Outcome, Transition};
 use super::{Ledger, Trouble, standing};
 use crate::{
     SpoolError, Status,
-    model::{End, Lease, pause, queue::PART_BITS},
+    model::{End, Lease, pause, queue::PART_BITS, tries},
     sqlite::{codes, rows},
 };
 
@@ -62,19 +62,38 @@ impl Ledger<'_> {
         }
         lease.open = None;
         lease.part.provider = Some(attempt.provider.clone());
-        if lease.settled && end.past.is_none() {
-            let row = lease.key >> PART_BITS;
-            match rows::tries(self.conn, row, attempt.message, &lease.part) {
-                Ok(tries) => {
-                    self.tally.confirmed_duplicates += u64::from(end.is_double_of(attempt, &tries));
-                }
-                // Nobody can tell which other attempt was taken.
-                Err(error) if codes::is_damage(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let mut settled = Vec::new();
+        if end.past.is_none() && (lease.settled || lease.part.all_doubts() > 0) {
+            settled = self.accepted_after_others(&lease, attempt, &end)?;
         }
         let doubts = u32::from(end.is_in_doubt());
-        self.carry(lease, Some((outcome, doubts)), transition, attempt.message, now)
+        self.carry(lease, Some((outcome, doubts, settled)), transition, attempt.message, now)
+    }
+
+    /// Brings an acceptance together with what else was tried for its delivery: a second mail, or the
+    /// answer to what is in doubt. The numbers of the attempts that are in doubt no more by it.
+    fn accepted_after_others(
+        &mut self,
+        lease: &Lease,
+        attempt: &Attempt,
+        end: &End,
+    ) -> Result<Vec<u32>, Trouble> {
+        let row = lease.key >> PART_BITS;
+        let tries = match rows::tries(self.conn, row, attempt.message, &lease.part) {
+            Ok(tries) => tries,
+            // Nobody can tell what else was tried.
+            Err(error) if codes::is_damage(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        if lease.settled {
+            self.tally.confirmed_duplicates += u64::from(end.is_double_of(attempt, &tries));
+        }
+        let same = tries::same_in_doubt(attempt, &tries).map(|same| same.attempt.number);
+        let same: Vec<u32> = same.collect();
+        for number in &same {
+            rows::close_try(self.conn, lease.key, (*number).into(), end)?;
+        }
+        Ok(same)
     }
 
     pub(in crate::sqlite) fn settle(
@@ -99,7 +118,7 @@ impl Ledger<'_> {
     fn carry(
         &mut self,
         mut lease: Lease,
-        ended: Option<(&Outcome, u32)>,
+        ended: Option<(&Outcome, u32, Vec<u32>)>,
         transition: &Transition,
         message: MessageId,
         now: SystemTime,
@@ -124,8 +143,9 @@ impl Ledger<'_> {
         let mut parts = others.clone();
         parts.push(lease.part.clone());
         let before = standing(&parts);
-        let outcome = ended.map(|(outcome, doubts)| {
+        let outcome = ended.map(|(outcome, doubts, settled)| {
             lease.part.doubts += doubts;
+            settled.into_iter().for_each(|number| lease.part.settle_doubt(number));
             outcome
         });
         let next_number = parts.iter().map(|part| part.number).max().map_or(0, |last| last + 1);
