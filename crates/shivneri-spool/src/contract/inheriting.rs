@@ -66,3 +66,26 @@ pub async fn a_late_acceptance_is_one_for_those_split_off_as_well(subject: &dyn 
     assert!(!lease_one(&spool, now + seconds(60)).await.is_in_doubt(), "neither has taken it");
     assert_whole(&spool).await;
 }
+
+/// In whichever order it is proven.
+pub async fn who_waits_for_evidence_alone_is_due_once_all_is_proven_unsent(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let later = now + seconds(60);
+    let until = later + seconds(60);
+    for wait in [Transition::Ask { at: until, until }, Transition::Doubt { until }] {
+        for own_first in [true, false] {
+            let first = divided(&spool, now).await;
+            let own = attempt(&lease_one(&spool, later).await, "beta");
+            spool.begin(&own).await.expect("it is recorded");
+            spool.end(&own, &doubtful(), &wait).await.expect("it is closed");
+            let (one, two) = if own_first { (own.id, first.id) } else { (first.id, own.id) };
+            spool.amend(one, &not_started(), &retry(now)).await.expect("it is committed");
+            assert!(spool.lease(9, later).await.expect("it can be read").is_empty());
+            spool.amend(two, &not_started(), &retry(now)).await.expect("it is committed");
+            let rest = lease_one(&spool, later).await;
+            assert_eq!((rest.is_in_doubt(), rest.awaiting), (false, None));
+            try_once(&spool, &rest, &accepted(), &Transition::Accepted).await;
+        }
+    }
+    assert_whole(&spool).await;
+}

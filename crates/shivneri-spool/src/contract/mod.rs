@@ -79,6 +79,8 @@ macro_rules! spool_contract {
             late: what_a_look_up_finds_deferred_is_due_again,
             repeating: an_answered_request_leaves_nobody_of_it_in_doubt,
             repeating: a_late_answer_to_a_request_is_one_to_its_repetitions,
+            repeating: what_is_proven_unsent_during_a_repetition_is_due_once_that_has_ended,
+            inheriting: who_waits_for_evidence_alone_is_due_once_all_is_proven_unsent,
             changing: mail_is_cancelled_only_before_it_is_sent,
             changing: a_cancelled_lease_begins_no_attempt,
             changing: failed_mail_is_requeued_and_doubtful_mail_only_by_word,

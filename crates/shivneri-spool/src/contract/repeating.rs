@@ -103,3 +103,29 @@ pub async fn a_late_answer_to_a_request_is_one_to_its_repetitions(subject: &dyn 
     assert_eq!((stats.duplicates_bound(), stats.confirmed_duplicates), (0, 2));
     assert_whole(&spool).await;
 }
+
+/// Not only when evidence would have been asked for again.
+pub async fn what_is_proven_unsent_during_a_repetition_is_due_once_that_has_ended(
+    subject: &dyn Subject,
+) {
+    let (spool, now) = (subject.open().await, now());
+    let asking = Transition::Ask { at: now + seconds(30), until: now + seconds(60) };
+    let waiting = Transition::Doubt { until: now + seconds(60) };
+    for after in [&asking, &waiting] {
+        for end in [unavailable(), not_started()] {
+            let (delivery, first) = in_doubt(&spool, now).await;
+            let again = repetition(&delivery, &first);
+            spool.begin(&again).await.expect("it is recorded");
+            let proof = spool.amend(first.id, &not_started(), &retry(now)).await;
+            assert_eq!(proof.expect("it is committed"), Amended::Closed);
+            spool.end(&again, &end, after).await.expect("it is closed");
+            let found = record(&spool, delivery.message()).await;
+            assert_eq!((found.status(), found.summary.in_doubt), (Status::Queued, false));
+            // In the spool's own time, which has gone on since.
+            let fresh = lease_one(&spool, now + seconds(15)).await;
+            assert_eq!((fresh.id, fresh.is_in_doubt(), fresh.awaiting), (delivery.id, false, None));
+            try_once(&spool, &fresh, &accepted(), &Transition::Accepted).await;
+        }
+    }
+    assert_whole(&spool).await;
+}

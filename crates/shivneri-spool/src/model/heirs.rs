@@ -82,9 +82,13 @@ pub(crate) fn amend(
         let part = &mut parts[heir.at];
         doubled += u64::from(heir.was_taken_again && took_some_of(outcome, &part.recipients));
         let late = heir.late(late);
-        // What waits for its own turn does not wait for less because it was not sent before.
+        // What waits for its own turn does not wait for less because it was not sent before; what
+        // waits only for evidence has it now.
         if matches!(outcome, Outcome::Failed(_)) && !part.state.is_final() {
             part.settle(&late);
+            if !late.other_open && part.wake(now) {
+                moved.push(part.id);
+            }
             continue;
         }
         let attempts = part.attempts;

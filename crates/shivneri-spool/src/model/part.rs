@@ -9,6 +9,10 @@ use shivneri_core::{
 
 use crate::Status;
 
+/// Why a part waits that is in doubt.
+const ASKED_FOR: &str = "an attempt is in doubt; evidence is asked for";
+const AWAITED: &str = "an attempt is in doubt; evidence is awaited";
+
 /// A delivery as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Part {
@@ -195,6 +199,18 @@ impl Part {
         email.only_to(&self.recipients).map_err(empty)
     }
 
+    /// Makes it due now where it waits only for evidence about doubts that are all settled: it was
+    /// certainly not sent. Whether it did.
+    pub(super) fn wake(&mut self, now: SystemTime) -> bool {
+        let waits = |reason: &String| reason == ASKED_FOR || reason == AWAITED;
+        let is_over =
+            !self.state.is_final() && self.doubts == 0 && self.reason.as_ref().is_some_and(waits);
+        if is_over {
+            (self.due, self.asking, self.reason, self.changed_at) = (now, None, None, now);
+        }
+        is_over
+    }
+
     /// Whether a transition leaves it leased.
     pub(crate) fn stays_leased(&self, transition: &Transition) -> bool {
         *transition == Transition::Continue && !self.state.is_final()
@@ -202,22 +218,19 @@ impl Part {
 
     fn move_to(&mut self, transition: &Transition) {
         let (state, due, reason) = match transition {
-            Transition::Continue => (Status::Queued, self.due, None),
-            Transition::Accepted => (Status::Accepted, self.due, None),
-            Transition::Rejected { reason } => (Status::Rejected, self.due, Some(reason.clone())),
-            Transition::Retry { at, reason } => (Status::Queued, *at, Some(reason.clone())),
-            Transition::Ask { at, .. } => {
-                let reason = "an attempt is in doubt; evidence is asked for".to_owned();
-                (Status::Queued, *at, Some(reason))
-            }
-            Transition::Doubt { until } => {
-                let reason = "an attempt is in doubt; evidence is awaited".to_owned();
-                (Status::Queued, *until, Some(reason))
-            }
             // Decided on a doubt that evidence has settled meanwhile: it was certainly not sent.
             Transition::InDoubt { .. } if self.all_doubts() == 0 => {
                 (Status::Queued, self.changed_at, None)
             }
+            Transition::Ask { .. } | Transition::Doubt { .. } if self.doubts == 0 => {
+                (Status::Queued, self.changed_at, None)
+            }
+            Transition::Continue => (Status::Queued, self.due, None),
+            Transition::Accepted => (Status::Accepted, self.due, None),
+            Transition::Rejected { reason } => (Status::Rejected, self.due, Some(reason.clone())),
+            Transition::Retry { at, reason } => (Status::Queued, *at, Some(reason.clone())),
+            Transition::Ask { at, .. } => (Status::Queued, *at, Some(ASKED_FOR.to_owned())),
+            Transition::Doubt { until } => (Status::Queued, *until, Some(AWAITED.to_owned())),
             Transition::InDoubt { reason } => (Status::InDoubt, self.due, Some(reason.clone())),
             Transition::Expired => (Status::Expired, self.due, None),
         };
