@@ -179,7 +179,7 @@ pub fn after_doubt(delivery: &Delivery) -> Option<Transition> {
         .then(|| Transition::InDoubt { reason: "sent again twice, and still in doubt".into() })
 }
 
-/// How long the last look-up of a wait may be late before its delivery is decided without it.
+/// How long the last look-up of a wait may be late before it is made out of its turn.
 pub const LAST_LOOK_UP: Duration = Duration::from_secs(20);
 
 /// The end of a delivery that needs no provider any more: its time has run out, or its doubt has
@@ -278,6 +278,8 @@ pub fn next_ask(
     let wait = until.duration_since(since).unwrap_or_default();
     let gone = share(since, until, now);
     let mark = MARKS.iter().find(|mark| **mark > gone + NEAR);
+    // However near the end is: what is found there decides.
+    let mark = mark.or((now < until).then_some(&1.0));
     let look_up = mark.filter(|_| means.look_up).map(|mark| since + wait.mul_f64(*mark));
     let pause = Duration::from_secs(1 << repeated.min(12));
     let repeat = now + pause / 2 + retry::fraction_of(pause / 2, draw);

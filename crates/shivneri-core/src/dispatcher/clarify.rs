@@ -15,6 +15,7 @@ use crate::{
     Receipt, SendError, Transition, Verdict,
     decision::{self, Means},
     delivery::Awaiting,
+    registry::Entry,
 };
 
 /// How long one look-up may take.
@@ -50,7 +51,10 @@ impl Dispatcher {
     ) -> Result<Option<Verdict>, LogError> {
         let Awaiting { ask, until } = awaiting;
         let since = delivery.doubt_since().map_or(ask, |(since, _)| since);
-        if decision::is_look_up_due(since, until, ask)
+        let end = until.min(delivery.deadline);
+        // What was to be asked earlier, and had to wait for its turn, is not given up unasked.
+        let is_last = self.clock.now() >= end;
+        if (is_last || decision::is_look_up_due(since, until, ask))
             && let Some(found) = self.look_up(delivery).await
         {
             let Found { attempt, provider, receipt } = found;
@@ -60,14 +64,21 @@ impl Dispatcher {
             return Ok(Some(Verdict::Accepted { attempt, provider, receipt }));
         }
         let now = self.clock.now();
-        if now >= until {
+        if now >= end {
             return Ok(None);
         }
+        let until = end;
         if let Some((choice, request)) = self.same_request(delivery) {
             return self.repeat(delivery, choice, request, until, log).await.map(Some);
         }
         log.settle(delivery.id, &self.ask_next(delivery, until, now)).await?;
         Ok(Some(Verdict::InDoubt { until: Some(until) }))
+    }
+
+    /// Whether some provider in doubt can be asked, and may be now, whether an attempt went out.
+    pub fn may_look_up(&self, delivery: &Delivery) -> bool {
+        let mut entries = delivery.doubts().filter_map(|past| self.registry.entry(&past.provider));
+        entries.any(|entry| may_be_asked(&entry))
     }
 
     /// When evidence is asked for next, or that it is only awaited.
@@ -107,8 +118,7 @@ impl Dispatcher {
     async fn look_up(&self, delivery: &Delivery) -> Option<Found> {
         for past in delivery.doubts() {
             let Some(entry) = self.registry.entry(&past.provider) else { continue };
-            let may_be = entry.live().health.may_be_asked(Instant::now());
-            if !may_be || !entry.provider.capabilities().lookup {
+            if !may_be_asked(&entry) {
                 continue;
             }
             let question = asked_about(delivery, past);
@@ -233,6 +243,10 @@ fn known_there(
     let past = delivery.request_in_doubt(provider)?;
     let request = Request { number: past.request, key_until: past.key_until? };
     knows_key(capabilities, request.key_until, now).then_some(request)
+}
+
+fn may_be_asked(entry: &Entry) -> bool {
+    entry.live().health.may_be_asked(Instant::now()) && entry.provider.capabilities().lookup
 }
 
 /// Whether a provider still knows a request by its key for long enough to be asked again. Longer

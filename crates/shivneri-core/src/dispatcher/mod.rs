@@ -119,13 +119,15 @@ impl Dispatcher {
         delivery: &Delivery,
         log: &dyn AttemptLog,
     ) -> Result<Verdict, LogError> {
-        if let Some(awaiting) = delivery.awaiting
-            && delivery.is_in_doubt()
+        let asked = delivery.awaiting.filter(|_| delivery.is_in_doubt());
+        if let Some(awaiting) = asked
             && let Some(verdict) = self.clarify(delivery, awaiting, log).await?
         {
             return Ok(verdict);
         }
-        if let Some(end) = decision::after_doubt(delivery) {
+        let is_too_old = asked.is_some() && delivery.deadline <= self.clock.now();
+        let end = is_too_old.then(|| decision::expiry(delivery));
+        if let Some(end) = end.or_else(|| decision::after_doubt(delivery)) {
             log.settle(delivery.id, &end).await?;
             return Ok(Verdict::InDoubt { until: None });
         }

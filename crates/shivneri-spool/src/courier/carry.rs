@@ -143,7 +143,9 @@ pub(super) async fn carry(
         // It takes a place only where the same request goes out again.
         log.deciding.decide();
     }
-    if delivery.deadline <= now {
+    // What is in doubt is looked up once more before it is too old.
+    let asks = delivery.awaiting.is_some() && delivery.is_in_doubt();
+    if delivery.deadline <= now && !asks {
         log.settle(delivery.id, &decision::expiry(&delivery)).await?;
         return Ok(None);
     }

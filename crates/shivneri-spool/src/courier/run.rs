@@ -186,11 +186,22 @@ impl Courier {
             return;
         }
         let now = self.policy.clock.now();
-        let leased = match self.spool.lease_overdue(OVERDUE, now).await {
+        // Look-ups take no provider's place, and are not made without end either.
+        let room = (self.policy.max_in_flight + OVERDUE).saturating_sub(run.tasks.len());
+        if room == 0 {
+            return;
+        }
+        let leased = match self.spool.lease_overdue(room.min(OVERDUE), now).await {
             Ok(leased) => leased,
             Err(error) => return self.trouble(run, &error),
         };
-        for delivery in leased.into_iter().map(Arc::new) {
+        for delivery in leased {
+            // It has waited for its turn until the end: who may know is asked all the same.
+            if delivery.awaiting.is_some() && self.dispatcher.may_look_up(&delivery) {
+                self.begin(run, delivery);
+                continue;
+            }
+            let delivery = Arc::new(delivery);
             match decision::overdue(&delivery, now) {
                 Some(end) => {
                     let log = Arc::clone(&self.log);

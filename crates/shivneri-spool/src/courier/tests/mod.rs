@@ -1,6 +1,7 @@
 mod asking;
 mod held;
 mod keys;
+mod last;
 mod late;
 mod stopping;
 
