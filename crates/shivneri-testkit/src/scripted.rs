@@ -61,7 +61,7 @@ struct State {
     script: VecDeque<Step>,
     otherwise: Option<Step>,
     probes: VecDeque<Result<(), SendError>>,
-    lookups: VecDeque<Lookup>,
+    lookups: VecDeque<Result<Lookup, SendError>>,
     calls: Vec<Call>,
     accepted: Vec<MessageId>,
     receipts: HashMap<String, Receipt>,
@@ -136,7 +136,12 @@ impl ScriptedProvider {
 
     /// The answers to the next look-ups; later ones follow from what was taken.
     pub fn script_lookups(&self, answers: impl IntoIterator<Item = Lookup>) {
-        self.state().lookups.extend(answers);
+        self.state().lookups.extend(answers.into_iter().map(Ok));
+    }
+
+    /// How the next look-up fails, after those that are scripted already.
+    pub fn fail_lookup(&self, failure: Failure) {
+        self.state().lookups.push_back(Err(SendError::new(failure, "scripted")));
     }
 
     /// Ends [`Step::Hang`] and [`Step::Stuck`] in every call that has begun.
@@ -306,7 +311,7 @@ impl EmailProvider for ScriptedProvider {
         let mut state = self.state();
         state.looked_up += 1;
         if let Some(scripted) = state.lookups.pop_front() {
-            return Ok(scripted);
+            return scripted;
         }
         if !state.capabilities.lookup {
             return Ok(Lookup::CannotTell);

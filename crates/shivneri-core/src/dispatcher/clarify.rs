@@ -15,6 +15,7 @@ use crate::{
     Receipt, SendError, Transition, Verdict,
     decision::{self, Means},
     delivery::Awaiting,
+    health::{HealthEvent, Signal},
     registry::Entry,
 };
 
@@ -130,6 +131,10 @@ impl Dispatcher {
                 Ok(Ok(Lookup::NotFound | Lookup::CannotTell)) => {}
                 Ok(Err(error)) => {
                     tracing::debug!(provider = %past.provider, %error, "a look-up failed");
+                    let domain = delivery.email.from().address().domain();
+                    let signal = Signal::of(&Outcome::Failed(error), domain, Duration::ZERO);
+                    let event = HealthEvent::LookUpFailed(&signal);
+                    self.registry.step_entry(&entry, event, Instant::now());
                 }
                 Err(_) => tracing::debug!(provider = %past.provider, "a look-up took too long"),
             }

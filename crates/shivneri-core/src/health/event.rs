@@ -53,6 +53,9 @@ pub enum HealthEvent<'a> {
     ProbeBegun,
     /// A probe ended.
     Probed(Result<(), &'a SendError>),
+    /// A look-up failed. Only a pause it asks for and an account's fault are news: what it says of
+    /// mail is for mail to learn.
+    LookUpFailed(&'a Signal),
     /// The provider's configuration changed: faults are looked at again at once.
     ConfigChanged,
     /// An open circuit is to end no later than this.

@@ -166,6 +166,7 @@ impl Health {
                 }
             }
             HealthEvent::Probed(result) => self.probed(result, now, policy),
+            HealthEvent::LookUpFailed(signal) => self.told(signal, now),
             HealthEvent::ConfigChanged => {
                 if let Some(fault) = &mut self.faults.account {
                     fault.next_check = now;
@@ -258,15 +259,27 @@ impl Health {
                     policy,
                 );
             }
+            Signal::Throttled(_) | Signal::Fault(..) => self.told(signal, now),
+            Signal::Neutral | Signal::Abandoned => {}
+        }
+        if silent_to_the_end && !matches!(self.circuit, Circuit::Open { .. }) {
+            self.circuit.open("nothing in flight was ever answered".into(), now, draw, policy);
+        }
+    }
+
+    /// Takes the account's own word that it wants to be left alone.
+    fn told(&mut self, signal: &Signal, now: Instant) {
+        match signal {
             Signal::Throttled(pause) => self.throttle(*pause, now),
             Signal::Fault(Fault::Sender, detail, domain) => self.faults.sender(domain, detail, now),
             Signal::Fault(fault, detail, _) => {
                 self.faults.account = Some(Faulted::new(*fault, detail, now));
             }
-            Signal::Neutral | Signal::Abandoned => {}
-        }
-        if silent_to_the_end && !matches!(self.circuit, Circuit::Open { .. }) {
-            self.circuit.open("nothing in flight was ever answered".into(), now, draw, policy);
+            Signal::Success { .. }
+            | Signal::Failure { .. }
+            | Signal::Link(_)
+            | Signal::Neutral
+            | Signal::Abandoned => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shivneri_core::{AttemptId, Capabilities, Outcome, SendError};
+use shivneri_core::{AttemptId, Capabilities, Failure, Outcome, SendError};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -212,7 +212,16 @@ async fn take(
             let attempt = decode_attempt(request.attempt, shared.provider.id())?;
             let (shared, link) = (Arc::clone(shared), Arc::clone(link));
             work.spawn(async move {
-                let found = questions::lookup(&shared, &attempt).await;
+                let found = if shared.is_throttled() {
+                    Err(SendError::not_started("the provider asked for a pause"))
+                } else {
+                    questions::lookup(&shared, &attempt).await
+                };
+                if let Err(Failure::Throttled { retry_after }) =
+                    found.as_ref().map_err(SendError::failure)
+                {
+                    shared.throttle(*retry_after);
+                }
                 link.send(Frame::LookupReport(encode_lookup(request.id, &found))).await;
             });
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use shivneri_core::{Capabilities, Doubt, Failure, Lookup, OnDoubt, SendError, draft::Draft};
+use shivneri_core::{
+    Capabilities, Doubt, Failure, Fault, Lookup, OnDoubt, SendError, draft::Draft,
+};
 use shivneri_testkit::{ScriptedProvider, Step};
 
 use super::{Post, slow, to_b};
@@ -37,6 +39,24 @@ async fn held_mail_is_looked_up_at_the_end_of_its_wait_though_every_place_is_tak
     assert_eq!(alpha.in_flight(), 1, "its place was still taken");
     post.until(other, Status::Accepted).await;
     assert_eq!(alpha.accepted(), [id, other]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_a_look_up_finds_unwilling_is_left_alone() {
+    let pause = Failure::Throttled { retry_after: Some(seconds(300)) };
+    let fault = Failure::AccountFault(Fault::Suspended);
+    for (failure, is_news) in [(pause, true), (fault, true), (Failure::Unavailable, false)] {
+        let post = Post::new();
+        let alpha = forgetful(&post, 0);
+        alpha.fail_lookup(failure.clone());
+        let id = post.accept(&to_b()).await;
+        tokio::time::sleep(seconds(16)).await;
+        let other = post.accept(&to_b()).await;
+        tokio::time::sleep(seconds(40)).await;
+        let taken = if is_news { vec![id] } else { vec![id, other] };
+        let asked = if is_news { 1 } else { 2 };
+        assert_eq!((alpha.accepted(), alpha.lookup_count()), (taken, asked), "{failure:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
