@@ -127,7 +127,8 @@ impl Inner {
                 })
             })?;
         let settling = Arc::clone(&self.settling);
-        let (session, queue) = Session::new(opening, settling, Arc::clone(&self.idle));
+        let (session, queue) =
+            Session::new(opening, settling, Arc::clone(&self.idle), self.options.clock.clone());
         let session = Arc::new(session);
         let before = {
             let mut roster = self.roster();

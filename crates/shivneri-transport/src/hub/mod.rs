@@ -19,7 +19,7 @@ mod settling;
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt};
-use shivneri_core::{AgentId, AttemptLog, Capabilities, LateOutcomes, ProviderId};
+use shivneri_core::{AgentId, AttemptLog, Capabilities, Clock, LateOutcomes, ProviderId};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -64,6 +64,8 @@ pub struct HubOptions {
     pub question_timeout: Duration,
     /// How long offers that are out may take to end when the hub stops. 10 s.
     pub drain: Duration,
+    /// Where the time of day is read, by which providers forget idempotency keys.
+    pub clock: Clock,
 }
 
 impl HubOptions {
@@ -76,6 +78,7 @@ impl HubOptions {
             validity: Duration::from_secs(30),
             question_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            clock: Clock::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An offer that is out, and the one who waits for its outcome.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use shivneri_core::{
@@ -22,6 +22,8 @@ pub(super) struct Offered {
     pub(super) on_doubt: OnDoubt,
     pub(super) go: bool,
     pub(super) epoch: u64,
+    /// Until when the provider knows the request that it repeats; none where it repeats none.
+    known_until: Option<SystemTime>,
     /// The encoded email, where it did not travel with the offer.
     pub(super) body: Option<Bytes>,
 }
@@ -38,8 +40,22 @@ impl Offered {
             on_doubt: attempt.on_doubt,
             go: false,
             epoch: attempt.epoch,
+            known_until: attempt.key_until.filter(|_| attempt.repetition),
             body,
         }
+    }
+
+    /// Whether *go* may be said: the attempt is to be held, somebody waits for it, it was not said
+    /// before, and the provider still knows what is repeated.
+    pub(super) fn may_go(&self, now: SystemTime) -> bool {
+        let waits = self.on_doubt == OnDoubt::Hold && !self.go && self.waiter.is_some();
+        waits && !self.is_forgotten(now)
+    }
+
+    /// Whether it repeats a request whose key the provider has forgotten, so that it would send the
+    /// mail a second time.
+    pub(super) fn is_forgotten(&self, now: SystemTime) -> bool {
+        self.known_until.is_some_and(|until| until <= now)
     }
 
     /// What is certain about an offer that is given up now: it was not started if the agent

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use shivneri_core::{
-    AgentSession, Attempt, AttemptId, Capabilities, Email, Failure, OnDoubt, Outcome, ProviderId,
+    AgentSession, Attempt, AttemptId, Capabilities, Clock, Email, Failure, Outcome, ProviderId,
     SendError,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -57,6 +57,7 @@ pub(super) struct Session {
     settling: Arc<Settling>,
     over: watch::Sender<bool>,
     idle: Arc<Notify>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -90,6 +91,7 @@ impl Session {
         opening: Opening,
         settling: Arc<Settling>,
         idle: Arc<Notify>,
+        clock: Clock,
     ) -> (Self, mpsc::Receiver<Outgoing>) {
         let (out, outgoing) = mpsc::channel(FRAMES_WAITING);
         let state = State {
@@ -110,6 +112,7 @@ impl Session {
             settling,
             over: watch::Sender::new(false),
             idle,
+            clock,
         };
         (session, outgoing)
     }
@@ -163,15 +166,28 @@ impl Session {
         Ok(Pending::new(Arc::clone(self), attempt.id, answered))
     }
 
-    /// The offer is about to be handed to the socket; `false` where it was withdrawn meanwhile.
+    /// The offer is about to be handed to the socket; `false` where it was withdrawn meanwhile, or
+    /// can no longer be made.
     pub(super) fn hand_over(&self, attempt: AttemptId) -> bool {
-        match self.state().offers.get_mut(&attempt) {
-            Some(offered) => {
-                offered.handed_over = true;
-                true
+        let mut state = self.state();
+        let Some(offered) = state.offers.get_mut(&attempt) else { return false };
+        if offered.is_forgotten(self.clock.now()) {
+            let waiter = offered.waiter.take();
+            state.offers.remove(&attempt);
+            if waiter.is_some() {
+                self.settling.begin(attempt, None);
             }
-            None => false,
+            drop(state);
+            self.idle.notify_waiters();
+            let why = "its key was forgotten before it could be offered";
+            let outcome = Outcome::Failed(SendError::not_started(why));
+            if waiter.is_some_and(|waiter| waiter.send(outcome).is_err()) {
+                self.settling.cancel(attempt);
+            }
+            return false;
         }
+        offered.handed_over = true;
+        true
     }
 
     /// The encoded email of an offer that is out.
@@ -220,7 +236,8 @@ impl Session {
     /// An attempt to be held asks to be started: its epoch, if it is still open and was not told
     /// before.
     pub(super) fn asked(&self, attempt: AttemptId) -> Option<u64> {
-        self.state().offers.get(&attempt).filter(|offered| offered.may_go()).map(|o| o.epoch)
+        let now = self.clock.now();
+        self.state().offers.get(&attempt).filter(|offered| offered.may_go(now)).map(|o| o.epoch)
     }
 
     /// Answers that question. *Go* is said once at most, and only while the attempt is open.
@@ -229,7 +246,7 @@ impl Session {
         let mut state = self.state();
         if let Some(offered) = state.offers.get_mut(&attempt)
             && granted
-            && offered.may_go()
+            && offered.may_go(self.clock.now())
         {
             offered.go = true;
             // Without room it was not said; whether it was is then of no matter to the agent,
@@ -371,13 +388,5 @@ impl State {
             self.offers.remove(&attempt);
         }
         Some(error)
-    }
-}
-
-impl Offered {
-    /// Whether *go* may be said: the attempt is to be held, somebody waits for it, and it was
-    /// not said before.
-    fn may_go(&self) -> bool {
-        self.on_doubt == OnDoubt::Hold && !self.go && self.waiter.is_some()
     }
 }

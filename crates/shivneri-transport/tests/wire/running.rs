@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use shivneri_core::{
@@ -133,6 +133,20 @@ impl Server {
         on_doubt: OnDoubt,
     ) -> (AttemptId, JoinHandle<&'static str>) {
         self.in_background(seat, mail(1), on_doubt)
+    }
+
+    /// The same for the repetition of a request that the provider knows until then.
+    pub(crate) fn start_repetition(
+        self: &Arc<Self>,
+        seat: &Seat,
+        on_doubt: OnDoubt,
+        key_until: SystemTime,
+    ) -> JoinHandle<&'static str> {
+        let email = mail(1);
+        let first = seat.attempt(&email, on_doubt);
+        let attempt = Attempt { repetition: true, key_until: Some(key_until), number: 2, ..first };
+        let (server, seat) = (Arc::clone(self), seat.clone());
+        tokio::spawn(async move { server.attempt(&seat, &email, &attempt).await })
     }
 
     fn in_background(
