@@ -39,8 +39,9 @@ pub trait EmailProvider: fmt::Debug + Send + Sync + 'static {
 
     /// Asks whether an earlier attempt went out. *Can't tell* is the honest default.
     ///
-    /// It is about `attempt.delivery`: mail for other recipients of the same message, sent as a
-    /// delivery of its own, is no evidence.
+    /// It is about one request, which [`Attempt::idempotency_key`] names: mail for other recipients
+    /// of the same message, sent as a delivery of its own, is no evidence, nor is what the provider
+    /// answered to an earlier request, before a requeue for example.
     ///
     /// # Errors
     ///
