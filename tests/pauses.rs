@@ -62,7 +62,7 @@ fn our_own_pause_marks_nobody_down() {
         let length = Duration::from_secs(times("SHIVNERI_PAUSE", 5));
         let pauses = times("SHIVNERI_PAUSES", 1);
         let stage = Stage::set().await;
-        let crowd = Crowd::start(&stage.server, 20);
+        let crowd = Crowd::start(&stage.server, times("SHIVNERI_RATE", 20) as u32);
         for _ in 0..pauses {
             crowd.until_more(20).await;
             stage.pause_ourselves(length).await;

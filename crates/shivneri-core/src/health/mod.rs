@@ -116,7 +116,7 @@ impl Health {
         match event {
             HealthEvent::Tick { late, window } => {
                 if late > policy.pause_guard {
-                    self.sessions.shift(late, now);
+                    self.sessions.shift(late, now, policy);
                     self.flights.shift(late, now);
                 }
                 self.sessions.tick(now, policy);

@@ -107,11 +107,16 @@ impl Sessions {
         }
     }
 
-    /// Forgives a pause of our own.
-    pub(super) fn shift(&mut self, late: Duration, now: Instant) {
+    /// Forgives a pause of our own. After a long one, whoever beat before it is listened for anew:
+    /// everybody's machine is busy then with what has gathered.
+    pub(super) fn shift(&mut self, late: Duration, now: Instant, policy: &HealthPolicy) {
         if let Self::Agents(agents) = self {
             for session in agents.values_mut() {
-                session.last_beat = (session.last_beat + late).min(now);
+                session.last_beat = if late >= policy.lost && session.presence == Presence::Live {
+                    now
+                } else {
+                    (session.last_beat + late).min(now)
+                };
             }
         }
     }

@@ -68,6 +68,29 @@ fn our_own_pause_is_not_their_death() {
 }
 
 #[test]
+fn after_our_own_pause_a_live_agent_has_all_its_time_again() {
+    for (silent, status) in [(900, Status::Active), (1000, Status::Suspect)] {
+        let mut bench = Bench::with_agents(&["a"]);
+        bench.pass(Duration::from_millis(silent));
+        bench.now += seconds(30);
+        bench.tick(seconds(30));
+        bench.pass(Duration::from_millis(999));
+        assert_eq!(bench.status(), status, "{silent} ms of silence before it");
+    }
+}
+
+#[test]
+fn a_late_tick_of_ours_forgives_only_its_lateness() {
+    let mut bench = Bench::with_agents(&["a"]);
+    for _ in 0..4 {
+        // Each tick 250 ms after the last one, and two seconds late.
+        bench.now += Duration::from_millis(2250);
+        bench.tick(seconds(2));
+    }
+    assert_eq!(bench.status(), Status::Suspect);
+}
+
+#[test]
 fn an_older_generation_changes_nothing() {
     let mut bench = Bench::with_agents(&["a"]);
     let a: AgentId = "a".parse().unwrap();
