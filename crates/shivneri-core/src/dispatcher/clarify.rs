@@ -55,6 +55,7 @@ impl Dispatcher {
         let end = until.min(delivery.deadline);
         // What was to be asked earlier, and had to wait for its turn, is not given up unasked.
         let is_last = self.clock.now() >= end;
+        let is_asked = self.may_look_up(delivery);
         if (is_last || decision::is_look_up_due(since, until, ask))
             && let Some(found) = self.look_up(delivery).await
         {
@@ -66,6 +67,11 @@ impl Dispatcher {
         }
         let now = self.clock.now();
         if now >= end {
+            // Whoever waits for a place after this is not to be asked again each time.
+            if is_asked && now < delivery.deadline {
+                log.settle(delivery.id, &Transition::Doubt { until: now }).await?;
+                return Ok(Some(Verdict::InDoubt { until: Some(now) }));
+            }
             return Ok(None);
         }
         let until = end;

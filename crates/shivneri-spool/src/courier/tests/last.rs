@@ -75,3 +75,19 @@ async fn mail_in_doubt_is_looked_up_before_it_is_too_old() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_waits_for_a_place_after_its_doubt_is_asked_about_no_more() {
+    let post = Post::new();
+    let alpha = forgetful(&post, 1000);
+    // There are places enough, but not where all of this mail has to go.
+    post.add(ScriptedProvider::new("beta"), 8);
+    let to_alpha = Draft { providers: Some(vec!["alpha".into()]), ..to_b() };
+    let id = post.accept(&to_alpha).await;
+    tokio::time::sleep(seconds(50)).await;
+    alpha.script(slow(55));
+    let other = post.accept(&to_alpha).await;
+    post.until(other, Status::Accepted).await;
+    post.until(id, Status::Accepted).await;
+    assert_eq!((alpha.lookup_count(), alpha.accepted()), (3, vec![id, other, id]));
+}
