@@ -16,6 +16,8 @@ use shivneri_spool::{ProviderRecord, Register as _, Spool};
 
 /// How often the registry is looked at.
 const PERIOD: Duration = Duration::from_millis(500);
+/// Nobody is left alone for longer, as in a provider's health.
+const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Writes down changes until it is dropped.
 pub(crate) async fn keep(registry: Arc<Registry>, spool: Arc<dyn Spool>) {
@@ -76,8 +78,10 @@ pub(crate) fn restore(registry: &Registry, record: &ProviderRecord, pause: Optio
         "disabled" => Admin::Disabled,
         _ => Admin::Enabled,
     };
-    let pause =
-        record.gate_until.max(pause).and_then(|until| until.duration_since(SystemTime::now()).ok());
+    let now = SystemTime::now();
+    // One that ends later than any pause can was written by a clock that was ahead.
+    let left = |until: SystemTime| until.duration_since(now).ok().filter(|left| *left <= LONGEST);
+    let pause = [record.gate_until, pause].into_iter().flatten().filter_map(left).max();
     let fault = record.fault.as_deref().and_then(|text| {
         let (word, detail) = text.split_once(": ").unwrap_or((text, ""));
         let all = [Fault::Key, Fault::Suspended, Fault::Paused, Fault::Quota, Fault::Sender];

@@ -124,7 +124,7 @@ impl Delivery {
             |past: &&PastAttempt| past.number > latest.number || past.ended_at > latest.ended_at;
         let mut left = self.history.iter().filter(|past| past.end == PastEnd::Recipients);
         // One that split off has inherited the doubt and not the request.
-        (latest.number > 0 && !left.any(|past| is_later(&past))).then_some(latest)
+        (!latest.is_inherited() && !left.any(|past| is_later(&past))).then_some(latest)
     }
 
     /// The provider of the latest attempt in doubt.
@@ -187,6 +187,12 @@ impl PastAttempt {
             | PastEnd::Unavailable
             | PastEnd::Uncounted => None,
         }
+    }
+
+    /// Whether it is no attempt of the delivery's own: the delivery has split off from one that was in
+    /// doubt, and nobody can be asked about it by this delivery's requests.
+    pub fn is_inherited(&self) -> bool {
+        self.number == 0
     }
 
     /// Whether it counts for the retry schedule.

@@ -84,7 +84,8 @@ impl Dispatcher {
 
     /// Whether some provider in doubt can be asked, and may be now, whether an attempt went out.
     pub fn may_look_up(&self, delivery: &Delivery) -> bool {
-        let mut entries = delivery.doubts().filter_map(|past| self.registry.entry(&past.provider));
+        let doubts = own_doubts(delivery);
+        let mut entries = doubts.filter_map(|past| self.registry.entry(&past.provider));
         entries.any(|entry| may_be_asked(&entry))
     }
 
@@ -105,7 +106,7 @@ impl Dispatcher {
 
     fn means(&self, delivery: &Delivery) -> Means {
         let (mut means, now) = (Means::default(), self.clock.now());
-        for past in delivery.doubts() {
+        for past in own_doubts(delivery) {
             match self.registry.entry(&past.provider) {
                 Some(entry) => {
                     let capabilities = entry.provider.capabilities();
@@ -123,7 +124,7 @@ impl Dispatcher {
     /// Asks each provider in doubt that can be asked, and may be now. That it knows nothing proves
     /// nothing; one that is to be left alone is asked at the next mark, if it may be by then.
     async fn look_up(&self, delivery: &Delivery) -> Option<Found> {
-        for past in delivery.doubts() {
+        for past in own_doubts(delivery) {
             let Some(entry) = self.registry.entry(&past.provider) else { continue };
             if !may_be_asked(&entry) {
                 continue;
@@ -179,6 +180,24 @@ impl Dispatcher {
         })
     }
 
+    /// Offers a request that its provider knows by its key, and not beyond the key's life: the commit
+    /// may have taken long.
+    pub(super) async fn offer_again(
+        &self,
+        choice: &Choice,
+        delivery: &Delivery,
+        attempt: &mut Attempt,
+        request: Request,
+    ) -> Outcome {
+        let left = request.key_until.duration_since(self.clock.now()).unwrap_or_default();
+        if left < WORTH_ASKING {
+            let why = "its key was about to be forgotten once the attempt was recorded";
+            return Outcome::Failed(SendError::not_started(why));
+        }
+        attempt.timeout = attempt.timeout.min(left);
+        offer(&choice.permit, &delivery.email, attempt).await
+    }
+
     /// Puts the same request again, and not beyond its key's life. An acceptance settles the
     /// doubt; whatever else comes of it says nothing of the earlier attempt.
     async fn repeat(
@@ -200,15 +219,7 @@ impl Dispatcher {
             ..attempt(delivery, &choice, Some(request), self.clock.now())
         };
         log.begin(&repeated).await?;
-        // The commit may have taken long.
-        let left = request.key_until.duration_since(self.clock.now()).unwrap_or_default();
-        repeated.timeout = repeated.timeout.min(left);
-        let outcome = if left < WORTH_ASKING {
-            let why = "its key was about to be forgotten once the attempt was recorded";
-            Outcome::Failed(SendError::not_started(why))
-        } else {
-            offer(&choice.permit, &delivery.email, &repeated).await
-        };
+        let outcome = self.offer_again(&choice, delivery, &mut repeated, request).await;
         choice.permit.finish(&outcome);
         let transition = match outcome.past_end() {
             None => Transition::Accepted,
@@ -234,8 +245,8 @@ impl Dispatcher {
     }
 }
 
-/// The request in doubt at the chosen provider that it still knows by its key: made again, it sends
-/// nothing twice.
+/// The request in doubt at the chosen provider that it knows by its key for as long as it may take
+/// to answer: made again, it sends nothing twice.
 pub(super) fn known_request(
     delivery: &Delivery,
     choice: &Choice,
@@ -243,6 +254,7 @@ pub(super) fn known_request(
 ) -> Option<Request> {
     let provider = choice.permit.provider();
     known_there(delivery, choice.permit.provider_id(), &provider.capabilities(), now)
+        .filter(|request| request.key_until >= now + choice.permit.timeout())
 }
 
 fn known_there(
@@ -254,6 +266,11 @@ fn known_there(
     let past = delivery.request_in_doubt(provider)?;
     let request = Request { number: past.request, key_until: past.key_until? };
     knows_key(capabilities, request.key_until, now).then_some(request)
+}
+
+/// The doubts that a look-up can settle. What was inherited is settled with the attempt it is about.
+fn own_doubts(delivery: &Delivery) -> impl Iterator<Item = &PastAttempt> {
+    delivery.doubts().filter(|past| !past.is_inherited())
 }
 
 fn may_be_asked(entry: &Entry) -> bool {

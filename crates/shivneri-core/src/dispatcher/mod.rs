@@ -155,9 +155,12 @@ impl Dispatcher {
             }
             let now = self.clock.now();
             let known = clarify::known_request(&run.delivery, &choice, now);
-            let attempt = attempt(&run.delivery, &choice, known, now);
+            let mut attempt = attempt(&run.delivery, &choice, known, now);
             log.begin(&attempt).await?;
-            let outcome = offer(&choice.permit, &run.delivery.email, &attempt).await;
+            let outcome = match known {
+                Some(known) => self.offer_again(&choice, &run.delivery, &mut attempt, known).await,
+                None => offer(&choice.permit, &run.delivery.email, &attempt).await,
+            };
             choice.permit.finish(&outcome);
             let now = self.clock.now();
             let step = self.step(&run.delivery, &outcome, &attempt, now);

@@ -89,3 +89,27 @@ pub async fn who_waits_for_evidence_alone_is_due_once_all_is_proven_unsent(subje
     }
     assert_whole(&spool).await;
 }
+
+/// The part's own acceptance and that of the attempt it has split off from, whichever comes first.
+pub async fn a_part_that_was_taken_twice_is_a_confirmed_duplicate(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let confirmed = async || spool.stats().await.expect("it can be read").confirmed_duplicates;
+    let mut counted = Vec::new();
+    for own_first in [true, false] {
+        let before = confirmed().await;
+        let first = divided(&spool, now).await;
+        let rest = lease_one(&spool, now + seconds(60)).await;
+        let own = attempt(&rest, "beta");
+        spool.begin(&own).await.expect("it is recorded");
+        if own_first {
+            spool.end(&own, &accepted(), &Transition::Accepted).await.expect("it is closed");
+        }
+        spool.amend(first.id, &accepted(), &Transition::Accepted).await.expect("it is committed");
+        if !own_first {
+            spool.end(&own, &accepted(), &Transition::Accepted).await.expect("it is closed");
+        }
+        counted.push(confirmed().await - before);
+    }
+    assert_eq!(counted, [2, 2]);
+    assert_whole(&spool).await;
+}

@@ -3,7 +3,7 @@
 use shivneri_core::{Attempt, Outcome, Receipt, Transition};
 
 use super::{Subject, fixture::*};
-use crate::{Amended, Park, Retention, Status};
+use crate::{Amended, Evidence, Park, Retention, Sighting, Status};
 
 /// By the agent's word nothing was begun.
 pub async fn what_was_not_started_is_due_at_once_and_not_in_doubt(subject: &dyn Subject) {
@@ -296,5 +296,20 @@ pub async fn what_a_look_up_finds_deferred_is_due_again(subject: &dyn Subject) {
     assert_eq!((again.id, again.is_in_doubt()), (delivery.id, false));
     try_once(&spool, &again, &accepted(), &Transition::Accepted).await;
     assert_eq!(status(&spool, delivery.message()).await, Status::Accepted);
+    assert_whole(&spool).await;
+}
+
+/// The event came while the resend was under way.
+pub async fn a_resend_taken_after_an_event_is_a_confirmed_duplicate(subject: &dyn Subject) {
+    let (spool, now) = (subject.open().await, now());
+    let delivery = accept_and_lease(&spool, &draft(&["b@example.org"]), now).await;
+    try_once(&spool, &delivery, &doubtful(), &Transition::Doubt { until: now }).await;
+    let again = attempt(&lease_one(&spool, now).await, "beta");
+    spool.begin(&again).await.expect("it is recorded");
+    let (message, sighting) = (delivery.message(), Sighting::Delivered);
+    let seen = Evidence { message, recipient: None, sighting, at: now };
+    spool.observe(&seen).await.expect("it is committed");
+    spool.end(&again, &accepted(), &Transition::Accepted).await.expect("it is closed");
+    assert_eq!(spool.stats().await.expect("it can be read").confirmed_duplicates, 1);
     assert_whole(&spool).await;
 }

@@ -210,7 +210,7 @@ impl Book {
             && let Some(message) = self.messages.get(&(lease.key >> PART_BITS))
         {
             let tries = message.tries_of(attempt.delivery);
-            self.confirmed_duplicates += u64::from(end.is_double_of(attempt, tries));
+            self.confirmed_duplicates += u64::from(end.is_taken_again(attempt, tries));
         }
         for same in self.same_in_doubt(lease.key, attempt, &end) {
             lease.part.settle_doubt(same.attempt.number);
@@ -219,8 +219,8 @@ impl Book {
         self.close(lease.key, attempt.id, end);
         if let Some(until) = pause::asked_for(outcome, now) {
             let place = (Shelf::Pauses, attempt.provider.as_str().to_owned());
-            if let Some(kept) = pause::extended(self.shelves.get(&place).map(Vec::as_slice), until)
-            {
+            let kept = self.shelves.get(&place).map(Vec::as_slice);
+            if let Some(kept) = pause::extended(kept, until, now) {
                 self.shelves.insert(place, kept);
             }
         }

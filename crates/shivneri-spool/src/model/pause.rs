@@ -18,10 +18,11 @@ pub(crate) fn asked_for(outcome: &Outcome, now: SystemTime) -> Option<SystemTime
     (*pause >= SHORTEST).then(|| now + (*pause).min(LONGEST))
 }
 
-/// What is to be kept of a pause in place of what is; none where that is no shorter.
-pub(crate) fn extended(kept: Option<&[u8]>, until: SystemTime) -> Option<Vec<u8>> {
-    let is_longer = kept.and_then(read).is_none_or(|kept| kept < until);
-    is_longer.then(|| micros(until).to_string().into_bytes())
+/// What is to be kept of a pause in place of what is; none where that is no shorter. One that ends
+/// later than any pause can was kept by a clock that was ahead.
+pub(crate) fn extended(kept: Option<&[u8]>, until: SystemTime, now: SystemTime) -> Option<Vec<u8>> {
+    let kept = kept.and_then(read).filter(|kept| *kept <= now + LONGEST);
+    kept.is_none_or(|kept| kept < until).then(|| micros(until).to_string().into_bytes())
 }
 
 /// A pause's end; none where it can't be read.
@@ -57,13 +58,21 @@ mod tests {
     #[test]
     fn the_longer_pause_stays() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let kept = extended(None, now).unwrap();
+        let kept = extended(None, now, now).unwrap();
         assert_eq!(read(&kept), Some(now));
-        assert_eq!(extended(Some(&kept), now - SHORTEST), None);
+        assert_eq!(extended(Some(&kept), now - SHORTEST, now), None);
         assert_eq!(
-            extended(Some(&kept), now + SHORTEST).and_then(|kept| read(&kept)),
+            extended(Some(&kept), now + SHORTEST, now).and_then(|kept| read(&kept)),
             Some(now + SHORTEST)
         );
-        assert!(extended(Some(b"?"), now).is_some(), "what can't be read is no pause");
+        assert!(extended(Some(b"?"), now, now).is_some(), "what can't be read is no pause");
+    }
+
+    #[test]
+    fn what_was_kept_by_a_clock_that_was_ahead_gives_way() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let next_year = now + Duration::from_secs(365 * 86_400);
+        let kept = extended(None, next_year, next_year).unwrap();
+        assert!(extended(Some(&kept), now + SHORTEST, now).is_some());
     }
 }

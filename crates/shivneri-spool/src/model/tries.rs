@@ -55,6 +55,23 @@ impl End {
         self.past.is_none() && attempt.possible_duplicate
     }
 
+    /// Whether this end of an attempt that was open while evidence settled the doubt before it is one
+    /// more acceptance. The evidence may have been about no attempt of this delivery: an event, or
+    /// the attempt of the delivery that it has split off from.
+    pub(crate) fn is_taken_again<'a>(
+        &self,
+        attempt: &Attempt,
+        tries: impl IntoIterator<Item = &'a Try>,
+    ) -> bool {
+        let others = tries.into_iter().filter(|one| one.attempt.id != attempt.id);
+        let others: Vec<&Try> = others.collect();
+        let accepted = |one: &&Try| one.end.as_ref().is_some_and(|end| end.past.is_none());
+        if others.iter().any(accepted) {
+            return self.is_double_of(attempt, others);
+        }
+        self.doubles(attempt) && !attempt.repetition
+    }
+
     /// Whether by this end of the attempt the delivery is known to have been taken once more. The
     /// same request made again is the same mail; of two requests the later one is marked, unless
     /// evidence has shown since that it was the only one.

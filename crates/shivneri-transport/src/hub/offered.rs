@@ -22,7 +22,7 @@ pub(super) struct Offered {
     pub(super) on_doubt: OnDoubt,
     pub(super) go: bool,
     pub(super) epoch: u64,
-    /// Until when the provider knows the request that it repeats; none where it repeats none.
+    /// Until when the provider knows the request that it makes again; none where it is a new one.
     known_until: Option<SystemTime>,
     /// The encoded email, where it did not travel with the offer.
     pub(super) body: Option<Bytes>,
@@ -40,7 +40,7 @@ impl Offered {
             on_doubt: attempt.on_doubt,
             go: false,
             epoch: attempt.epoch,
-            known_until: attempt.key_until.filter(|_| attempt.repetition),
+            known_until: attempt.key_until.filter(|_| attempt.request != attempt.number),
             body,
         }
     }

@@ -132,8 +132,15 @@ async fn the_repetition_of_a_resend_is_marked_as_that_is_and_counts_for_no_other
 
 #[tokio::test(start_paused = true)]
 async fn a_request_gets_a_new_key_once_its_first_one_is_forgotten() {
+    // In the wait, or while the resend may still wait for its answer.
+    for key_life in [25, 100] {
+        sent_again_under_a_new_key(seconds(key_life)).await;
+    }
+}
+
+async fn sent_again_under_a_new_key(key_life: Duration) {
     let post = Post::new();
-    let alpha = sent_again_after_the_wait(&post, seconds(25)).await;
+    let alpha = sent_again_after_the_wait(&post, key_life).await;
     assert_eq!(alpha.accepted().len(), 2);
     let calls = alpha.calls();
     let resent = calls.iter().position(|call| call.attempt.possible_duplicate).unwrap();

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use shivneri_core::{
-    Capabilities, Doubt, Failure, Fault, Lookup, OnDoubt, SendError, draft::Draft,
+    Capabilities, Doubt, Failure, Fault, Lookup, OnDoubt, Receipt, SendError, draft::Draft,
 };
 use shivneri_testkit::{ScriptedProvider, Step};
 
 use super::{Post, slow, to_b};
-use crate::{Status, contract::fixture::seconds};
+use crate::{
+    Status,
+    contract::fixture::{draft, seconds},
+};
 
 /// A provider with one place that takes the next mail, gives no answer, and can tell of it only
 /// after so many look-ups.
@@ -90,4 +93,25 @@ async fn mail_that_waits_for_a_place_after_its_doubt_is_asked_about_no_more() {
     post.until(other, Status::Accepted).await;
     post.until(id, Status::Accepted).await;
     assert_eq!((alpha.lookup_count(), alpha.accepted()), (3, vec![id, other, id]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_about_a_doubt_that_was_inherited() {
+    let post = Post::new();
+    let alpha = forgetful(&post, 4);
+    let can = Capabilities { lookup: true, envelope: true, ..Capabilities::default() };
+    alpha.set_capabilities(can);
+    let deferred = vec!["c@example.org".parse().unwrap()];
+    let some = Receipt { deferred, ..Receipt::new("1") };
+    let lost = SendError::new(Failure::InDoubt(Doubt::Strong), "no answer came");
+    // The first mail is in doubt; the second leaves one recipient, whose own mail is in doubt too.
+    alpha.script([Step::AcceptAs(some), Step::AcceptThenFail(lost)]);
+    let id = post.accept(&draft(&["b@example.org", "c@example.org"])).await;
+    alpha.called(3).await;
+    let asked = alpha.lookup_count();
+    alpha.script_lookups([Lookup::Found(Receipt::new("3"))]);
+    let record = post.until(id, Status::Accepted).await;
+    assert_eq!((asked, alpha.lookup_count(), alpha.call_count()), (3, 5, 3));
+    let found = record.attempts.last().unwrap();
+    assert_eq!(found.provider_message_id.as_deref(), Some("3"), "its own attempt was asked about");
 }

@@ -58,7 +58,7 @@ impl Ledger<'_> {
         let end = End::of(outcome, now);
         rows::close_try(self.conn, lease.key, attempt.number.into(), &end)?;
         if let Some(until) = pause::asked_for(outcome, now) {
-            self.keep_pause(attempt.provider.as_str(), until)?;
+            self.keep_pause(attempt.provider.as_str(), until, now)?;
         }
         lease.open = None;
         lease.part.provider = Some(attempt.provider.clone());
@@ -86,7 +86,7 @@ impl Ledger<'_> {
             Err(error) => return Err(error.into()),
         };
         if lease.settled {
-            self.tally.confirmed_duplicates += u64::from(end.is_double_of(attempt, &tries));
+            self.tally.confirmed_duplicates += u64::from(end.is_taken_again(attempt, &tries));
         }
         let same = tries::same_in_doubt(attempt, &tries).map(|same| same.attempt.number);
         let same: Vec<u32> = same.collect();

@@ -91,13 +91,18 @@ impl Ledger<'_> {
     }
 
     /// Keeps that a provider is to be left alone until then, unless it is for longer anyway.
-    pub(super) fn keep_pause(&mut self, provider: &str, until: SystemTime) -> Result<(), Trouble> {
+    pub(super) fn keep_pause(
+        &mut self,
+        provider: &str,
+        until: SystemTime,
+        now: SystemTime,
+    ) -> Result<(), Trouble> {
         let kept: Option<Vec<u8>> = self
             .conn
             .prepare_cached("SELECT value FROM shelves WHERE shelf = ?1 AND key = ?2")?
             .query_row([Shelf::Pauses.as_str(), provider], |row| row.get(0))
             .optional()?;
-        if let Some(value) = pause::extended(kept.as_deref(), until) {
+        if let Some(value) = pause::extended(kept.as_deref(), until, now) {
             self.put(Shelf::Pauses, provider, Some(&value))?;
         }
         Ok(())
