@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::Sqlite;
+use super::{Sqlite, audit};
+use crate::SpoolError;
 
 /// When a damaged record is looked at again that could not be set aside.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -17,10 +18,34 @@ pub(super) struct Bad {
 
 impl Sqlite {
     /// Sets aside those that nobody else has at the moment: who has one meets the damage, or writes
-    /// the row anew.
-    pub(super) async fn lay_aside(&self, mut damaged: Vec<Bad>) {
+    /// the row anew. Whoever had one as it was read may have done that already.
+    pub(super) async fn lay_aside(&self, mut damaged: Vec<Bad>) -> Result<(), SpoolError> {
         damaged.retain(|bad| self.shared.queue().claim(bad.key));
+        let keys: Vec<i64> = damaged.iter().map(|bad| bad.key).collect();
+        let read = self.read(move |shared, conn| audit::sound(conn, &keys, shared.clock.now()));
+        let sound = match read.await {
+            Ok(sound) => sound,
+            Err(error) => {
+                self.give_back(damaged);
+                return Err(error);
+            }
+        };
+        let is_sound = |bad: &Bad| sound.contains(&bad.key);
+        let (sound, damaged): (Vec<_>, Vec<_>) = damaged.into_iter().partition(is_sound);
+        self.give_back(sound);
         self.set_claimed_aside(damaged).await;
+        Ok(())
+    }
+
+    /// Gives up the claims; who leases them next sees what they are.
+    fn give_back(&self, claimed: Vec<Bad>) {
+        let (mut queue, now) = (self.shared.queue(), self.shared.clock.now());
+        for Bad { lane, key, .. } in claimed {
+            match lane {
+                Some(lane) => queue.put_back(lane, now, key),
+                None => queue.forget(key),
+            }
+        }
     }
 
     /// Sets aside what is claimed, and gives up the claims.

@@ -10,6 +10,10 @@ use crate::{
     model::queue::{PART_BITS, from_micros},
 };
 
+/// What [`shown`] reads.
+const ROWS: &str = "SELECT d.key, d.state, d.due, d.doubts, d.marks, d.lane FROM deliveries d \
+     JOIN messages m ON m.row = d.key >> 12";
+
 /// What one look at every delivery has found.
 #[derive(Default)]
 struct Counted {
@@ -23,7 +27,7 @@ impl Sqlite {
     pub(super) async fn count_all(&self) -> Result<Audit, SpoolError> {
         let counted = self.read(|shared, conn| shared.count_all(conn, shared.clock.now()));
         let Counted { mut audit, suspects, damaged } = counted.await?;
-        self.lay_aside(damaged).await;
+        self.lay_aside(damaged).await?;
         if !suspects.is_empty() {
             // They may only have moved while they were counted: the writer knows.
             audit.stranded = self.commit(move |ledger| ledger.stranded(&suspects)).await?;
@@ -43,10 +47,7 @@ impl Shared {
             let open: HashSet<i64> = queue.all_open().map(|(key, _)| key).collect();
             (queue.keys(), open)
         };
-        let mut statement = conn.prepare(
-            "SELECT d.key, d.state, d.due, d.doubts, d.marks, d.lane FROM deliveries d \
-             JOIN messages m ON m.row = d.key >> 12 ORDER BY d.key",
-        )?;
+        let mut statement = conn.prepare(&format!("{ROWS} ORDER BY d.key"))?;
         let mut found = statement.query([])?;
         let mut present: Option<(i64, Status)> = None;
         while let Some(row) = found.next()? {
@@ -84,6 +85,26 @@ impl Shared {
         }
         Ok(counted)
     }
+}
+
+/// Those of these deliveries that can be read.
+pub(super) fn sound(
+    conn: &Connection,
+    keys: &[i64],
+    now: SystemTime,
+) -> rusqlite::Result<HashSet<i64>> {
+    let mut statement = conn.prepare_cached(&format!("{ROWS} WHERE d.key = ?1"))?;
+    let mut sound = HashSet::new();
+    for key in keys {
+        match statement.query_row([key], |row| shown(row, false, now)) {
+            Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows) => {
+                sound.insert(*key);
+            }
+            Err(error) if codes::is_damage(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sound)
 }
 
 fn shown(row: &Row<'_>, open: bool, now: SystemTime) -> rusqlite::Result<Status> {

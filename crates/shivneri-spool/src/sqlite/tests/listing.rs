@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use shivneri_core::{MessageId, Transition};
 
 use super::OnDisk;
+use crate::sqlite::aside::Bad;
 use crate::{Change, Search, Spool, Status, contract::fixture::*};
 
 /// A message that was accepted by a provider, beside one that waits, with this harm done.
@@ -117,4 +118,18 @@ async fn a_damaged_message_is_erased_by_the_id_it_is_listed_under() {
         let audit = spool.audit().await.unwrap();
         assert_eq!((audit.purged, audit.gap()), (1, 0), "{harm}: {audit:?}");
     }
+}
+
+/// Its holder has ended while the audit was still counting others.
+#[tokio::test]
+async fn what_was_written_anew_since_it_was_read_is_not_set_aside() {
+    let disk = OnDisk::new();
+    let sqlite = disk.open();
+    let spool: Arc<dyn Spool> = sqlite.clone();
+    accept(&spool, &draft(&["b@x.org"]), now()).await;
+    let bad = Bad { lane: Some(1), key: 1 << 12, reason: "it was damaged".into() };
+    sqlite.lay_aside(vec![bad]).await.unwrap();
+    assert_eq!(listed(&spool, Some(Status::Damaged)).await, []);
+    assert_eq!(spool.lease(9, now() + seconds(1)).await.unwrap().len(), 1);
+    assert_whole(&spool).await;
 }
